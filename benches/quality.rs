@@ -1,7 +1,9 @@
-//! nDCG@10, recall@100 and MRR@10 of all modes on judged collections, whole and with default chunking, and how well
-//! questions are told apart that a collection answers from those that it does not.
+//! nDCG@10, recall@100 and MRR@10 of all modes on judged collections, with one chunk per document and with
+//! default chunking. Also measures how well questions that a collection answers are told apart from questions
+//! that it does not answer.
 //!
-//! `cargo bench -p ragstone-benches --bench quality -- [--full] [scifact] [cranfield] [anthropic-docs] [manual]`
+//! `cargo bench -p ragstone-benches --bench quality -- [--full] [scifact] [cranfield] [anthropic-docs]
+//! [manual]`
 
 use anyhow::Result;
 use ragstone_benches::options::Options;
@@ -13,7 +15,7 @@ use ragstone_tests::searching::{Cut, Loaded, MODES};
 use ragstone_tests::{beir, bookindex, metrics};
 use std::process::ExitCode;
 
-/// The collections, and whether their texts are Markdown.
+/// The collections, each with its splitter.
 const COLLECTIONS: &[(&str, &str)] =
     &[("anthropic-docs", "markdown"), ("cranfield", "text"), ("scifact", "text"), ("manual", "markdown")];
 
@@ -23,7 +25,7 @@ fn main() -> ExitCode {
 
 async fn run(options: &Options) -> Result<()> {
     let server = world::server("auto", false).await?;
-    // A quick run measures the smallest collection only; its figures are real.
+    // A quick run measures only the smallest collection, but all of it, so its figures are valid.
     let wanted = COLLECTIONS.iter().filter(|(name, _)| options.wants(name));
     let count = if options.full || !options.parts.is_empty() { COLLECTIONS.len() } else { 1 };
     for (name, splitter) in wanted.take(count) {
@@ -48,10 +50,11 @@ async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Most questions of a collection that are asked.
+/// Maximum number of questions of a collection.
 const MOST_QUESTIONS: usize = 300;
 
-/// What passes which threshold, of a collection's own questions and of those of others, and what is answered.
+/// The shares of a collection's own questions and of other questions that reach each threshold, and the
+/// answers.
 async fn asks(loaded: &Loaded, name: &str, judged: &Collection) -> Result<()> {
     let own: Vec<Question> = sample(&judged.questions);
     let similar = asking::similarities(loaded, &texts(&own)).await?;
@@ -78,7 +81,7 @@ async fn asks(loaded: &Loaded, name: &str, judged: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// Questions from all of a list.
+/// Questions from the whole of a list, evenly spaced.
 fn sample(questions: &[Question]) -> Vec<Question> {
     questions.iter().step_by(questions.len().div_ceil(MOST_QUESTIONS).max(1)).cloned().collect()
 }

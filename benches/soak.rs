@@ -1,5 +1,5 @@
-//! Troubles of all kinds at once for an hour: how long changes of the collections of the local model wait meanwhile, what the
-//! background processes keep in memory, and what the server writes into its log.
+//! Many kinds of trouble at once for an hour: how long changes of collections of the local model wait
+//! meanwhile, how much memory the background processes keep, and what the server logs.
 //!
 //! `cargo bench -p ragstone-benches --bench soak -- [--full]`
 
@@ -16,11 +16,12 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Steps of a database's clients in a second. As fast as the clients can, they change each of their few rows again before its text is
-/// embedded, and take the processors for themselves: then the age of the oldest change tells of them and not of the workers.
+/// Steps per second of a database's clients. At full speed, clients change each of their few rows again
+/// before its text is embedded, and use up the processors: the age of the oldest change would then measure
+/// the clients instead of the workers.
 const STEPS_PER_SECOND: u32 = 20;
 
-/// Time between two looks at queues and memory.
+/// Interval at which queues and memory are sampled.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
@@ -83,9 +84,9 @@ async fn write_for(world: &World, time: Duration) -> Result<usize> {
 
 #[derive(Default)]
 struct Samples {
-    /// How long the oldest change has waited that is not indexed, of each collection of the local model.
+    /// Age of the oldest change that is not indexed, of each collection of the local model.
     ages: Times,
-    /// By database and process: memory of its own when it was first and last seen, kB.
+    /// By database and process: its private memory when it was first and last seen, in kB.
     memory: BTreeMap<String, (u64, u64)>,
 }
 
@@ -119,7 +120,7 @@ async fn sample(database: &Database, session: &Session, samples: &mut Samples) -
                    WHERE backend_type LIKE 'ragstone%' AND datname = current_database()";
     for row in session.query(workers, &[]).await? {
         let (pid, kind): (i32, String) = (row.get(0), row.get(1));
-        // It may have ended since.
+        // The process may have ended since.
         let Ok(bytes) = Process(pid).anonymous_bytes() else { continue };
         let key = format!("{} {kind} {pid}", database.name);
         samples.memory.entry(key).or_insert((bytes / 1024, 0)).1 = bytes / 1024;
@@ -127,7 +128,7 @@ async fn sample(database: &Database, session: &Session, samples: &mut Samples) -
     Ok(())
 }
 
-/// The lines of a log without what differs from one to the next, each with how often it is there.
+/// The lines of a log without their variable parts, each with its number of occurrences.
 fn log_lines(log: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for line in log.lines().filter_map(|line| line.split_once("] ").map(|(_, rest)| rest)) {

@@ -65,7 +65,7 @@ fn searches(criterion: &mut Criterion) {
     }
 }
 
-/// After all others: removes what servers were copied from.
+/// Runs after all others: removes the template of the servers.
 fn clean_up(_: &mut Criterion) {
     ragstone_tests::server::clean_up();
 }

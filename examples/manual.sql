@@ -2,5 +2,5 @@
 CREATE EXTENSION IF NOT EXISTS ragstone CASCADE;
 SELECT rag.create_collection('manual', source => 'pages', content => 'body', title => 'title',
                              metadata => '{url}', splitter => 'markdown');
--- A worker fills it; whoever cannot wait may search already.
+-- A worker fills it; searches work before it is full.
 SELECT rag.wait_until_current('manual') AS current;

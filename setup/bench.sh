@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Runs the benches against the installed extension. Arguments go to cargo bench: `--bench speed` runs one of them,
-# `-- --test` runs each function once without measuring it long.
+# `-- --test` runs each function once without a long measurement.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 cd "$root"
-# What the benches compare with, in an environment of its own; OpenVINO's build of ONNX Runtime has the same name as the
-# plain one, so it has a folder of its own as well.
+# The programs for comparison, in an environment of their own; OpenVINO's build of ONNX Runtime has the same
+# package name as the plain one, so it has a folder of its own as well.
 RAGSTONE_PYTHON=$("$here/venv.sh" bench-python benches/python/requirements.txt)
 export RAGSTONE_PYTHON
 openvino=$cache/bench-python/openvino

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154  # folder is that of the script that sources this, root is of common.sh
-# Sourced by the scripts that run examples: runs them, and counts what is checked of their output, which is kept in
+# Sourced by the scripts that run examples: runs the examples, and counts the checks of their output, which is kept in
 # $folder/out.
 
 out=$folder/out
@@ -36,12 +36,12 @@ kept() {
   return "$status"
 }
 
-# Whether the last output has this in it, over lines. usage: shows perl-expression
+# True if the last output matches this, also across lines. usage: shows perl-expression
 shows() { grep --quiet --null-data --perl-regexp "$1" "$out"; }
 
 value() { "${psql[@]}" --tuples-only --command="$1"; }
 
-# Ends with what was counted.
+# Prints the counts, and exits with an error if a check has failed.
 verdict() {
   local verdict=ok
   ((failed == 0)) || verdict=FAILED

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes the demo's server and what was built in this checkout; downloads stay in the cache.
+# Removes the demo's server and the build output of this checkout; downloads stay in the cache.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs the regression suite, the integration tests and the bench of reports against what is installed, under a clock that is set to
-# another moment: what passes on most days may fail on a Sunday, at the end of a month or a year, on 29 February, or where summer
-# time begins. usage: clockcheck.sh moment [time zone [integration test...]]
+# Runs the regression suite, the integration tests and the bench of reports against the installed extension, under a
+# clock that is set to another time: tests that pass on most days may fail on a Sunday, at the end of a month or a
+# year, on 29 February, or when daylight saving time starts.
+# usage: clockcheck.sh moment [time zone [integration test...]]
 #
-# The moment is in UTC, and each part begins at it. The time zone is that of servers and clients, UTC where none is given. Times of
-# files and the monotonic clock stay as they are.
+# The moment is in UTC, and each part starts at it. The time zone applies to servers and clients; the default is UTC.
+# Timestamps of files and the monotonic clock do not change.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -23,7 +24,8 @@ export PG_CONFIG RAGSTONE_PGBOUNCER
 folder=$(mktemp --directory)
 trap 'rm -rf "$folder"' EXIT
 cc -shared -fPIC -O2 -o "$folder/clock.so" "$here/clock.c" -ldl
-# Runs a command under the clock. All processes that it starts count the same seconds from the clock of the machine.
+# Runs a command under the clock. All processes that it starts use the same offset, in seconds, from the
+# machine's clock.
 cat >"$folder/run" <<END
 #!/usr/bin/env bash
 export RAGSTONE_CLOCK_OFFSET=\$(($moment - EPOCHSECONDS)) LD_PRELOAD=$folder/clock.so TZ=$zone RAGSTONE_TEST_TIMEZONE=$zone
@@ -31,7 +33,7 @@ exec "\$@"
 END
 chmod 755 "$folder" "$folder/run" "$folder/clock.so"
 
-# Programs are built before: cargo itself is not to see the other clock.
+# Programs are built before, because cargo itself must not see the other clock.
 cd "$root"
 cargo test --quiet --package ragstone-tests --test it --no-run
 cargo bench --quiet --package ragstone-benches --bench speed --no-run

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes, starts and stops a private PostgreSQL server, for the demo, tests and benches.
+# Creates, starts and stops a private PostgreSQL server, for the demo, tests and benches.
 #
 # usage: cluster.sh start folder [setting=value...]   prints PGHOST, PGPORT, PGUSER and PGDATABASE as shell exports
 #        cluster.sh stop folder
 #
-# It listens on a Unix socket alone, in a folder that only its user may enter, and nobody needs a password there.
+# The server listens only on a Unix socket, in a folder that only its user may enter, and requires no password.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -16,8 +16,8 @@ settings=("${@:3}")
 cluster=$folder/cluster
 mark=$(echo "$folder" | sha256sum | cut -c1-12)
 
-# The server's own folder is below the given one, or, where the server's user cannot get there (a checkout in root's
-# home, say), below that user's home with a link to it.
+# The server's own folder is below the given one. If the server's user cannot enter that (for example a
+# checkout in root's home), it is below that user's home, with a link to it.
 make_folder() {
   local home
   if [[ ! -e $cluster ]]; then

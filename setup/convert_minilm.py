@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turn all-MiniLM-L6-v2's safetensors into the ONNX file that the engine runs.
+"""Converts all-MiniLM-L6-v2's safetensors to the ONNX file that the engine runs.
 
 usage: convert_minilm.py model.safetensors model.onnx
 
@@ -82,8 +82,8 @@ def embeddings(graph):
     """Words, token types and positions, summed and normalised."""
     words = graph.node("Gather", [graph.weight("embeddings.word_embeddings.weight"), "input_ids"], "words")
     types = graph.node("Gather", [graph.weight("embeddings.token_type_embeddings.weight"), "token_type_ids"], "types")
-    # Counting the tokens, rather than slicing the table, lets shape inference see that all three summands have the
-    # same shape.
+    # The number of tokens is counted instead of slicing the table, so that shape inference can see that all
+    # three summands have the same shape.
     shape = graph.node("Shape", ["input_ids"], "shape")
     ones = graph.node(
         "ConstantOfShape", [shape], "ones", value=helper.make_tensor("value", TensorProto.INT64, [1], [1])

@@ -1,4 +1,4 @@
-"""The crates that are linked into what is installed, by what cargo says of them."""
+"""Finds the crates that are linked into what is installed, from cargo's metadata."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ INSTALLED = ("ragstone", "ragstone-engine")
 
 
 def metadata(features: str) -> dict:
-    """What `cargo metadata` says of this host, with these features of the extension."""
+    """Returns `cargo metadata` for this host, with these features of the extension."""
     command = [
         "cargo",
         "metadata",
@@ -28,7 +28,7 @@ def host() -> str:
 
 
 def linked(metadata: dict) -> list[dict]:
-    """The packages that are linked into those that are installed, by name: no build scripts, no macros, no tests."""
+    """Returns the packages that are linked into what is installed, by name: no build scripts, macros or tests."""
     packages = {package["id"]: package for package in metadata["packages"]}
     found: set[str] = set()
     to_visit = [key for key, package in packages.items() if package["name"] in INSTALLED]
@@ -41,7 +41,7 @@ def linked(metadata: dict) -> list[dict]:
 
 
 def dependencies(metadata: dict, key: str) -> list[str]:
-    """Ids of the packages that are linked into this one."""
+    """Returns the ids of the packages that are linked into this one."""
     macros = {package["id"] for package in metadata["packages"] if is_macro(package)}
     node = next(node for node in metadata["resolve"]["nodes"] if node["id"] == key)
     normal = [edge["pkg"] for edge in node["deps"] if any(kind["kind"] is None for kind in edge["dep_kinds"])]
@@ -49,5 +49,5 @@ def dependencies(metadata: dict, key: str) -> list[str]:
 
 
 def is_macro(package: dict) -> bool:
-    """A procedural macro runs in the compiler."""
+    """Returns whether the package is a procedural macro, which runs in the compiler."""
     return any("proc-macro" in target["kind"] for target in package["targets"])

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From a fresh machine to answers: installs everything, starts a private server under .ragstone/, and makes the
-# PostgreSQL manual searchable. A second run only shows the searches and answers.
+# Runs everything from a fresh machine to answers: installs everything, starts a private server under
+# .ragstone/, and makes the PostgreSQL manual searchable. A second run only shows the searches and answers.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -23,7 +23,8 @@ export PGOPTIONS=--client-min-messages=warning
 psql=("$(pg bindir)/psql" --no-psqlrc --quiet --pset=pager=off --set=ON_ERROR_STOP=1)
 ask() { "${psql[@]}" --tuples-only --no-align "$@"; }
 
-# The database is made anew when what it was made by has changed. The order of definitions is another with each build.
+# The database is created anew if its inputs have changed. The order of definitions in the SQL file differs
+# between builds, so it is sorted.
 made_by=$({ echo "$manual" && sort "$(pg sharedir)"/extension/ragstone--*.sql "$here/manual.py" "$root/examples/manual.sql"; } | sha256sum | cut -d' ' -f1)
 if [[ $(ask --dbname=postgres --command="SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '$database'") != "$made_by" ]]; then
   say "loading the PostgreSQL manual"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Runs the demo twice, over a part of the manual and in a database of its own, the second time within seconds. It leaves the server as it
-# was: running or not.
+# Runs the demo twice, over a part of the manual and in a database of its own; the second run must take
+# seconds. The server is left running or stopped, as it was before.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# Chapters that the questions of the examples are about. The whole manual takes minutes on two processors.
+# The chapters that the questions of the examples need. The whole manual takes minutes on two processors.
 chapters='^(app-pg|backup|continuous-archiving|indexes|mvcc|routine-vacuuming|runtime-config|sql-copy|transaction-iso|using-explain|wal)'
 manual=${RAGSTONE_MANUAL_HTML:-/usr/share/doc/postgresql-doc-15/html}
 
-# Installs the manual where it is missing.
+# Installs the manual if it is missing.
 "$here/packages.sh"
 export RAGSTONE_DEMO=democheck
 export RAGSTONE_MANUAL_HTML=$root/.ragstone/part-of-the-manual

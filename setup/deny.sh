@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the licences and the sources of the dependencies, that no crate is there twice without a reason, and, where the database of
-# advisories can be reached, that none of them is known to be unsafe.
+# Checks the licences and sources of the dependencies, that no crate is used in two versions without a reason,
+# and, if the advisory database can be reached, that no dependency has a known vulnerability.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

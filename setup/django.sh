@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts the Django application of examples/django on the demo's server, until Ctrl-C. The demo must have been made.
-# PORT chooses another port than 8000; RAGSTONE_MODEL=server/model has conversations answered by that model of a provider.
+# Starts the Django application of examples/django on the demo's server, until Ctrl-C. The demo must have been run.
+# PORT sets another port than 8000; RAGSTONE_MODEL=server/model sets a provider's model that answers in conversations.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -11,14 +11,14 @@ eval "$exports"
 python=$("$here/venv.sh" django-python "$root/examples/django/requirements.txt")
 manage() { "$python" "$root/examples/django/manage.py" "$@"; }
 
-# usage: secret name; what is kept in a file that only this user reads, made once
+# usage: secret name; prints a secret from a file that only this user can read, and creates it if it is missing
 secret() {
   local file=$state/$1
   [[ -s $file ]] || (umask 077 && "$python" -c 'import secrets; print(secrets.token_urlsafe(40))' >"$file")
   cat "$file"
 }
 
-# Sessions of browsers are signed with it, and are to survive a restart.
+# Signs browser sessions, which must survive a restart.
 DJANGO_SECRET_KEY=$(secret django-key)
 DJANGO_SUPERUSER_PASSWORD=$(secret django-password)
 export DJANGO_SECRET_KEY DJANGO_SUPERUSER_PASSWORD DJANGO_DEBUG=1

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of examples/django, in Chromium too, in a server made for them. Ragstone must be installed.
+# Runs the tests of examples/django, including those in Chromium, on a server created for them. Ragstone must be
+# installed.
 # usage: djangocheck.sh [pytest's arguments...]
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -1,29 +1,30 @@
 #!/usr/bin/env bash
 # Builds the documentation as a site in .ragstone/site, where broken links are errors, and checks the reference, the
-# tutorial and the queries for monitoring against a server made for it. Ragstone must be installed for that.
+# tutorial and the queries for monitoring against a server created for this. The checks need an installed Ragstone.
 #
 # usage: docs.sh          both
-#        docs.sh site     the site alone
-#        docs.sh check    the checks alone
-#        docs.sh write    puts signatures and outputs into the reference, to be read over
+#        docs.sh site     the site only
+#        docs.sh check    the checks only
+#        docs.sh write    writes signatures and outputs into the reference, to be reviewed
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 site() {
   local python drawing links
   python=$("$here/venv.sh" docs "$root/docs/requirements.txt")
-  # Byte for byte mermaid's own dist/mermaid.min.js of that version.
+  # Byte for byte the same as mermaid's own dist/mermaid.min.js of this version.
   drawing=$(wheel artoo-mermaid==11.16.0 fa6d2c8c0fbc4be09a456bfdd62f92eb85e44299a02460b1f4fd4f200a19f01d)
   "$python" "$here/unpack.py" "$drawing" "$cache/mermaid" artoo_mermaid/assets/mermaid.min.js
   cd "$root"
-  # Not --quiet, which would make it strict about nothing.
+  # Without --quiet, with which strict mode would report nothing.
   links=$(RAGSTONE_MERMAID=$cache/mermaid/mermaid.min.js NO_MKDOCS_2_WARNING=1 "$python" -m mkdocs build)
   echo "docs result: site ok. $links"
   say "the documentation is in $root/.ragstone/site/index.html; for its search it wants to be served:" \
     "python3 -m http.server --directory .ragstone/site"
 }
 
-# Diagrams are drawn by the reader's browser, so a browser says whether they can be: one that reaches no host.
+# The reader's browser draws the diagrams, so a browser without access to any host checks that they can be
+# drawn.
 diagrams() {
   local page wanted drawn total=0 browser
   browser=$(command -v chromium) || { echo "not run: drawing the diagrams, for which chromium is missing" && return; }
@@ -48,7 +49,8 @@ tutorial() {
 check() {
   local exports status=0
   [[ -e $(pg pkglibdir)/ragstone.so ]] || die "Ragstone is not installed" "Run make install first, or build the site alone: setup/docs.sh site"
-  # Some examples and queries are about today, in UTC: they are not begun where it ends within five minutes.
+  # Some examples and queries depend on the current date in UTC, so they are not started within five minutes
+  # of midnight.
   local left=$((86400 - EPOCHSECONDS % 86400))
   ((left > 300)) || sleep "$left"
   exports=$("$here/cluster.sh" start "$folder" fsync=off)
@@ -66,7 +68,7 @@ clean_up() {
   rm -rf "$folder"
 }
 trap clean_up EXIT
-# One by one: in a list with && a function goes on after a failure.
+# One by one: in a list with && a function continues after a failure.
 case ${1:-all} in
   all)
     site

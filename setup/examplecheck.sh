@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs examples/psql in a server made for it, without a provider and with a real one (llm.sh), and checks what they show;
-# then what a real provider refuses, and that it hears of cancellations. Ragstone must be installed.
+# Runs examples/psql on a server created for this, without a provider and with a real one (llm.sh), and checks the
+# output; then checks the errors of a real provider, and that cancellations reach it. Ragstone must be installed.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -28,11 +28,11 @@ refused() {
   ! run --command="$3" && shows "ERROR:  $1: " && shows "$2" && ! grep --quiet --fixed-strings "$RAGSTONE_LLM_KEY" "$out"
 }
 
-# How often the provider's log has this. usage: logged words
+# Number of times that the words occur in the provider's log. usage: logged words
 logged() { grep --count --fixed-strings "$1" "$log" || true; }
 
-# Waits until the provider's log has it more often: it looks once a second whether somebody still listens.
-# usage: logged_more_often_than number words
+# Waits until the provider's log has more occurrences: the provider checks once a second whether its client is still
+# connected. usage: logged_more_often_than number words
 logged_more_often_than() {
   local deadline=$((SECONDS + 10))
   until (($(logged "$2") > $1)); do
@@ -41,23 +41,23 @@ logged_more_often_than() {
   done
 }
 
-# Pieces that came at different times.
+# Number of different times at which pieces arrived.
 moments() { sed -n 's/.*|\([0-9][0-9]\.[0-9]*\)$/\1/p' "$out" | sort --unique | wc --lines; }
 
-# What the statement took after its timeout of 300 ms, in ms.
+# Duration of the statement, whose timeout is 300 ms, in ms.
 delay() { sed -n 's/^Time: \([0-9]*\).*/\1/p' "$out"; }
 
 without_a_provider() {
   example ask
   check "the answer is quoted and cited" shows '\nA reader may borrow ten books for four weeks\. \[1\]\|local/extractive\n'
   check "a citation has its row" shows '\n1\|Fees\|\{"id": 3\}\|A book that comes late'
-  check "nothing is made up" shows '\nf\|The collection does not answer this question\.\n'
+  check "a question outside the collection has no answer" shows '\nf\|The collection does not answer this question\.\n'
   example jobs
   check "a job answers" shows '^answer\nThe library is open'
   example chat
   check "a conversation quotes the collection" shows 'answer\nA reader may borrow ten books for four weeks\. \[1\]\n'
-  check "it is kept" shows '\nAt the desk\|user\|How many.*\nAt the desk\|assistant\|A reader'
-  check "so is what is thought of it" shows '\n1\|short and right\|A reader'
+  check "the conversation is stored" shows '\nAt the desk\|user\|How many.*\nAt the desk\|assistant\|A reader'
+  check "the feedback is stored" shows '\n1\|short and right\|A reader'
   check "no provider was called" test "$(value 'SELECT count(*) FROM rag.calls')" = 0
 }
 
@@ -67,7 +67,7 @@ with_a_provider() {
   check "the model answers" shows '\nanswer\n(?!\(0 rows)[^\n]*\w'
   check "it answers a conversation" shows '\nconversation\n(?!\(0 rows)[^\n]*\w'
   check "tokens are counted" shows '\|(stop|length)\|[1-9]\d*\|[1-9]\d*\|\d+\n\(1 row'
-  check "every prompt has its answer" shows '(?s)\n1\|.+\n2\|.+\n3\|.+\n\(3 rows\)'
+  check "every prompt is answered" shows '(?s)\n1\|.+\n2\|.+\n3\|.+\n\(3 rows\)'
   check "a call that takes too long gives NULL" shows '\nnothing\nt\n'
 
   cancelled=$(logged 'cancel task')
@@ -82,13 +82,13 @@ with_a_provider() {
 
   example ask "${provider[@]}"
   check "the model answers from the collection" shows '(?s)\nanswer\|model\n.*\w.*\|example/smollm2\n\(1 row'
-  check "nobody is asked what the collection does not say" shows '\nf\|The collection does not answer this question\.\n'
+  check "no provider is asked a question outside the collection" shows '\nf\|The collection does not answer this question\.\n'
 
   example chat "${provider[@]}"
-  check "a question is searched for as one that stands alone" shows '\nsearched_for\n(?!\(0 rows)[^\n]*\w'
-  check "a persona talks" shows '(?s)\nreply\|persona\n.*\w.*\|librarian 1\n'
-  check "in pieces" shows '(?s)\npiece\n.*\n\([1-9]\d* rows\)'
-  check "and everything is kept" shows '(?s)\nSmall talk\|user\|What do I like\?\nSmall talk\|assistant\|.*\w'
+  check "a follow-up question is rewritten before the search" shows '\nsearched_for\n(?!\(0 rows)[^\n]*\w'
+  check "a persona answers" shows '(?s)\nreply\|persona\n.*\w.*\|librarian 1\n'
+  check "its answer is streamed" shows '(?s)\npiece\n.*\n\([1-9]\d* rows\)'
+  check "the streamed answer is stored" shows '(?s)\nSmall talk\|user\|What do I like\?\nSmall talk\|assistant\|.*\w'
 
   cancelled=$(logged 'cancel task')
   example jobs "${provider[@]}"
@@ -97,7 +97,7 @@ with_a_provider() {
   check "its call is cancelled" logged_more_often_than "$cancelled" 'cancel task'
 }
 
-# What a provider has to say itself, and not a stub of ours.
+# Errors of a real provider, as opposed to those of a stub.
 refusals() {
   local unauthorized
   printf '\n--- refusals\n'
@@ -110,7 +110,7 @@ refusals() {
   check "a stream with a wrong key is refused" refused 38000 'status 401' "SELECT rag.stream('hello', model => 'wrong_key')"
   check "an unknown path is refused" refused 38000 '(?s)status 404.*HINT:.*base_url' "SELECT rag.generate('hello', model => 'wrong_path')"
   check "too long a prompt is refused" refused 54000 'shorter prompt' "SELECT rag.generate(repeat('words ', 3000), model => 'example')"
-  check "what the server does not do is refused" refused 38000 'status 501' "SELECT rag.embed('hello', model => 'example/smollm2')"
+  check "an unsupported request is refused" refused 38000 'status 501' "SELECT rag.embed('hello', model => 'example/smollm2')"
 }
 
 cancellations() {
@@ -118,10 +118,10 @@ cancellations() {
   printf '\n--- cancellations\n'
   cancelled=$(logged 'cancel task')
   check "a timeout ends a call" timed_out
-  check "it does so in time ($(delay) ms)" test "$(delay)" -lt 1000
+  check "the timeout ends the call in time ($(delay) ms)" test "$(delay)" -lt 1000
   check "the provider stops as well" logged_more_often_than "$cancelled" 'cancel task'
   check "the next call is answered" run --command="SELECT rag.generate('Say hello.', model => 'example', temperature => 0, max_tokens => 4) AS answer"
-  check "with text" shows '\w.*\n\(1 row'
+  check "the answer has text" shows '\w.*\n\(1 row'
 }
 
 timed_out() {
@@ -129,7 +129,7 @@ timed_out() {
     --command="SELECT rag.generate('Write a long novel.', model => 'example', temperature => 0, max_tokens => 1500)" && shows 'ERROR:  57014: '
 }
 
-# The provider ends in the middle of an answer, and is not there afterwards.
+# The provider ends in the middle of an answer, and is unavailable afterwards.
 losses() {
   local reader
   printf '\n--- losses\n'
@@ -139,7 +139,7 @@ losses() {
   until (($(wc --lines <"$out") > 4)) || ! kill -0 "$reader" 2>/dev/null; do sleep 0.1; done
   "$here/llm.sh" stop "$folder/llm"
   check "an answer that breaks off is an error" broke_off "$reader"
-  check "so is a provider that is gone" refused 08001 '(?s)connection refused.*HINT:.*base_url' "SELECT rag.generate('hello', model => 'example')"
+  check "an unreachable provider is an error" refused 08001 '(?s)connection refused.*HINT:.*base_url' "SELECT rag.generate('hello', model => 'example')"
 }
 
 broke_off() { ! wait "$1" && tail --lines 5 "$out" && shows '(?s)\w.*ERROR:  08006: .*broke off'; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the manifest's golden vectors from a forward pass in numpy, and check the ONNX file against them.
+"""Computes the manifest's golden vectors by a forward pass in numpy, and checks the ONNX file against them.
 
 usage: golden_minilm.py model.safetensors model-folder manifest.json
 
@@ -46,7 +46,7 @@ def gelu(x):
 
 
 def forward(weights, ids):
-    """One text's unit vector, mean-pooled, in float64."""
+    """Returns one text's unit vector, mean-pooled, in float64."""
     x = weights["embeddings.word_embeddings.weight"][ids]
     x = x + weights["embeddings.position_embeddings.weight"][: len(ids)]
     x = x + weights["embeddings.token_type_embeddings.weight"][0]
@@ -69,7 +69,7 @@ def forward(weights, ids):
 
 
 def onnx_vectors(model, batch):
-    """The ONNX file's vectors for token lists of unequal length in one padded batch."""
+    """Returns the ONNX file's vectors for token lists of unequal length in one padded batch."""
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     ids = np.zeros((len(batch), max(map(len, batch))), "int64")
     mask = np.zeros_like(ids)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds in release mode and installs the extension, the engine, the libraries, the default model and the documents into
-# the PostgreSQL of PG_CONFIG, or under DESTDIR. Installs nothing else: a packager's build needs only this.
-# RAGSTONE_PROFILE=ci builds the extension with the profile of that name instead, which compiles faster.
+# Builds in release mode and installs the extension, the engine, the libraries, the default model and the
+# documents into the PostgreSQL of PG_CONFIG, or under DESTDIR. It installs nothing else, so a packager's
+# build needs only this script. RAGSTONE_PROFILE=ci builds the extension with the profile of that name
+# instead, which compiles faster.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -19,12 +20,12 @@ documents=$stage$(pg docdir)/extension/ragstone
 cd "$root"
 say "building for $(pg version)"
 rm -rf "$stage"
-# The features of the workspace's members are one set, so both are built by one command each with the same set.
+# Cargo unifies the features of the workspace's members, so one command builds both with the same features.
 CARGO_TARGET_DIR=$(extension_target) cargo pgrx package --pg-config "$(pg_config_path)" --profile "${RAGSTONE_PROFILE:-release}" \
   --no-default-features --features "pg$major" --out-dir "$stage" >&2
 cargo build --quiet --release --package ragstone-engine --bin ragstone-engine
 
-# What upgrades databases of tagged versions; there is nothing before the first tag.
+# The scripts that upgrade databases of tagged versions; there are none before the first tag.
 [[ ! -d sql/upgrade ]] || cp sql/upgrade/*.sql "$stage$(pg sharedir)/extension/"
 install -D -m 755 "$CARGO_TARGET_DIR/release/ragstone-engine" "$library/ragstone-engine"
 install -d "$stage$(pg bindir)" "$models" "$documents"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs the regression suite of tests/installcheck against the installed extension, with PostgreSQL's own pg_regress, in
-# a server made for it. usage: installcheck.sh [test...]
+# Runs the regression suite of tests/installcheck against the installed extension, with PostgreSQL's own pg_regress, on
+# a server created for it. usage: installcheck.sh [test...]
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 suite=$root/tests/installcheck
 regress=$(dirname "$(pg pgxs)")/../test/regress/pg_regress
 [[ -x $regress ]] || die "pg_regress is missing: there is no $regress" "Install postgresql-server-dev-$(pg_major)."
-# The test named setup makes what the others need.
+# The test named setup creates the objects that the other tests need.
 tests=(setup "$@")
 if ((!$#)); then
   for file in "$suite"/sql/*.sql; do

@@ -2,7 +2,7 @@
 
 usage: licences.py FEATURES FILE
 
-Licences are those that the crates come with. A crate without a file of its own is listed with the name of its licence.
+The licences are those in the crates. A crate without a licence file is listed with the name of its licence.
 """
 
 import sys

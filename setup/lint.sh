@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks formatting, the dependencies, and everything that clippy, ruff and, where it is installed, shellcheck have to say.
+# Checks formatting and dependencies, and runs clippy, ruff and, if it is installed, shellcheck.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

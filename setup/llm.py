@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Serve a language model by llama.cpp's HTTP server on a free port of the loopback, until SIGTERM.
+"""Serves a language model with llama.cpp's HTTP server on a free port of the loopback, until SIGTERM.
 
 usage: llm.py model.gguf folder
 
-When it is healthy, its address and its API key are in the file `env` of the folder, as shell exports.
+When the server is healthy, it writes its address and API key as shell exports into the file `env` of the folder.
 """
 
 import os
@@ -20,7 +20,7 @@ PARALLEL = 2
 
 
 def parameters(model, key):
-    """What llama.cpp is to do. Port 0 is any free one."""
+    """Returns llama.cpp's parameters. Port 0 is any free port."""
     wanted = xllamacpp.CommonParams()
     wanted.model.path = model
     wanted.model_alias = {"smollm2"}
@@ -29,7 +29,8 @@ def parameters(model, key):
     wanted.api_keys = [key]
     wanted.n_parallel = PARALLEL
     wanted.n_ctx = PARALLEL * CONTEXT_TOKENS
-    # Threads wait for each other in a busy loop, which on a machine with other work costs more than they bring.
+    # With several threads, these wait for each other in busy loops, which on a busy machine costs more than
+    # it gains.
     wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = 1
     return wanted
 
@@ -38,7 +39,7 @@ def main():
     if len(sys.argv) != 3:
         sys.exit("usage: llm.py model.gguf folder")
     ends = {signal.SIGTERM, signal.SIGINT}
-    # Before the server's threads are made, which inherit it.
+    # Set before the server's threads are created, which inherit it.
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     key = secrets.token_hex(16)
     server = xllamacpp.Server(parameters(sys.argv[1], key))
@@ -50,7 +51,7 @@ def main():
         env.write(f"export RAGSTONE_LLM_KEY='{key}'\n")
     part.rename(part.with_name("env"))
     signal.sigwait(ends)
-    # At once: llama.cpp would first wait half a minute for answers that have begun.
+    # Exits at once: llama.cpp would first wait half a minute for answers in progress.
     os._exit(0)
 
 

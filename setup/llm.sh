@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts a small language model, SmolLM2-135M, and llama.cpp's HTTP server, which speaks OpenAI's protocol, into the cache,
-# and starts and stops that server. The model is there to test against: its answers are fluent and seldom right.
+# Downloads a small language model, SmolLM2-135M, and llama.cpp's HTTP server, which speaks OpenAI's protocol, into the
+# cache, and starts and stops that server. The model is for tests only: its answers are fluent and seldom right.
 #
 # usage: llm.sh                 downloads what is missing
 #        llm.sh start folder    prints RAGSTONE_LLM_URL and RAGSTONE_LLM_KEY as shell exports; the log is folder/log
@@ -11,7 +11,7 @@ set -euo pipefail
 model=$cache/llm/model/SmolLM2-135M-Instruct.Q4_1.gguf
 packages=$cache/llm/packages
 version=2026.10.11549
-# One wheel serves all versions of Python from 3.10 on.
+# One wheel works with all Python versions from 3.10 on.
 case $(uname -m) in
   x86_64)
     wheel=c54e7d13520ecc989c63dc99d55de3065e2f343a91f43f053d16b5e62077c261
@@ -48,7 +48,8 @@ fetch_server() {
   has_server || die "llama.cpp's library in $file is not the expected one"
 }
 
-# The process whose number is in the folder, if it is still the server and not another that got its number.
+# True if the process whose number is in the folder is still the server, and not another process with that
+# number.
 running() {
   [[ -f $folder/pid ]] && tr '\0' ' ' 2>/dev/null <"/proc/$(cat "$folder/pid")/cmdline" | grep --quiet --fixed-strings "llm.py $model $folder"
 }
@@ -59,7 +60,7 @@ start() {
     PYTHONPATH=$packages nohup "$python" "$here/llm.py" "$model" "$folder" >"$folder/log" 2>&1 </dev/null &
     echo $! >"$folder/pid"
   fi
-  # It says that it is healthy by writing the file.
+  # The server writes the file once it is healthy.
   until [[ -f $folder/env ]]; do
     kill -0 "$(cat "$folder/pid")" 2>/dev/null || die "llama.cpp's server does not start" "$(tail -n 5 "$folder/log")"
     sleep 0.1
@@ -70,7 +71,7 @@ start() {
 stop() {
   running || return 0
   kill "$(cat "$folder/pid")"
-  # Not asked of kill: a process that nobody waits for keeps its number for ever.
+  # kill is not used for this check: a zombie process keeps its number.
   while running; do sleep 0.1; done
   rm -f "$folder/env" "$folder/pid"
 }

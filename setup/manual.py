@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Turn the HTML pages of the PostgreSQL manual into CSV with the columns id, title, url and body (Markdown).
+"""Converts the HTML pages of the PostgreSQL manual to CSV with the columns id, title, url and body (Markdown).
 
 usage: manual.py /usr/share/doc/postgresql-doc-15/html > pages.csv
 
-Left out are the navigation at the top and foot of each page, tables of contents, and the back-of-book index, which
+The navigation at the top and foot of each page, tables of contents and the back-of-book index are left out; the index
 would answer any question with a list of links.
 """
 
@@ -146,7 +146,7 @@ class Page(HTMLParser):
     # Blocks
 
     def inline(self):
-        """The text collected so far, on one line."""
+        """Returns the text collected so far, on one line."""
         text = " ".join("".join(self.text).split())
         self.text = []
         return text
@@ -182,7 +182,7 @@ class Page(HTMLParser):
 
 
 def markdown_table(rows):
-    """A pipe table, or a list where the rows have one cell (the manual's tables of functions)."""
+    """Returns a pipe table, or a list if the rows have one cell (the manual's tables of functions)."""
     rows = [row for row in rows if any(row)]
     if not rows:
         return ""

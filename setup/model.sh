@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts the default model, all-MiniLM-L6-v2, into the cache. Its ONNX file is made here from the published weights, and
-# must come out byte for byte as the manifest in models/ has it.
+# Builds the default model, all-MiniLM-L6-v2, in the cache. Its ONNX file is made from the published weights,
+# and must equal, byte for byte, the file that the manifest in models/ describes.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

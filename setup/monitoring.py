@@ -1,6 +1,6 @@
-"""Checks examples/monitoring/ against a server with Ragstone: as the role that monitor.sql makes, each query of
-queries.yaml gives rows with the columns that it declares, numbers where it says so, labels that tell its rows apart;
-and each alert goes by metrics that there are, and says what to do.
+"""Checks examples/monitoring/ against a server with Ragstone: as the role that monitor.sql creates, each query of
+queries.yaml returns rows with the declared columns, numbers for all metrics, and labels that distinguish the rows; and
+each alert uses existing metrics, and says what to do.
 
 usage: monitoring.py psql
 """
@@ -16,7 +16,7 @@ import yaml
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "monitoring"
 NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]\d+)?")
 VIEWS = "SELECT relname FROM pg_class WHERE relnamespace = 'rag'::regnamespace AND relname ~ '^stat_' AND relkind = 'v'"
-# Something of everything, so that no query is empty.
+# Data of every kind, so that no query returns nothing.
 LIFE = r"""
 CREATE EXTENSION ragstone CASCADE;
 CREATE TABLE notes (id int PRIMARY KEY, body text);
@@ -47,7 +47,7 @@ def psql(program, *arguments, text=None):
 
 
 def rows(program, query):
-    """Names of columns and rows, as the exporter's role sees them."""
+    """Returns the names of columns, and the rows, that the exporter's role sees."""
     result = psql(program, "-U", "ragstone_monitor", "-A", "-F", "\t", "-P", "footer=off", "-c", query)
     if result.returncode:
         return None, result.stderr.strip()
@@ -56,24 +56,28 @@ def rows(program, query):
 
 
 def problems_of(name, query, program):
+    # An unquoted comma in a description begins another key.
+    for column, about in (pair for metric in query["metrics"] for pair in metric.items()):
+        if about.keys() != {"usage", "description"}:
+            yield f"{name}: {column} has the keys {list(about)}"
     kinds = {column: about["usage"] for metric in query["metrics"] for column, about in metric.items()}
     columns, found = rows(program, query["query"])
     if columns is None:
         yield f"{name}: {found}"
         return
     if columns != list(kinds):
-        yield f"{name}: gives {columns}, and declares {list(kinds)}"
+        yield f"{name}: returns {columns}, but declares {list(kinds)}"
     if not found:
-        yield f"{name}: gives no rows"
+        yield f"{name}: returns no rows"
     labels = [tuple(row.get(column) for column, kind in kinds.items() if kind == "LABEL") for row in found]
     if len(set(labels)) < len(labels):
-        yield f"{name}: its labels do not tell its rows apart"
+        yield f"{name}: its labels do not distinguish its rows"
     for column, kind in kinds.items():
         if kind != "LABEL" and any(not NUMBER.fullmatch(row.get(column, "")) for row in found):
-            yield f"{name}: {column} is no number in {found}"
-        # The exporter's own label.
+            yield f"{name}: {column} is not a number in {found}"
+        # This label is the exporter's own.
         if column == "server":
-            yield f"{name}: {column} is taken"
+            yield f"{name}: {column} is reserved"
 
 
 def problems_of_alert(rule, metrics):

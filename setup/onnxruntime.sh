@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts the ONNX Runtime library into the cache. 1.28.0 is the last version without telemetry.
+# Downloads the ONNX Runtime library into the cache. 1.28.0 is the last version without telemetry.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Puts ONNX Runtime with OpenVINO's execution provider into the cache, on processors that compute in bfloat16. It is an
-# option: without it the engine uses ONNX Runtime's own provider, so a failure only warns.
+# Downloads ONNX Runtime with OpenVINO's execution provider into the cache, on processors that compute in
+# bfloat16. It is optional: without it the engine uses ONNX Runtime's own provider, so a failure only causes a
+# warning.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -8,7 +9,7 @@ folder=$cache/ort/openvino
 [[ $(uname -m) == x86_64 ]] && grep -qwE 'amx_bf16|avx512_bf16' /proc/cpuinfo || exit 0
 [[ -f $folder/libonnxruntime.so && -f $folder/LICENSE ]] && exit
 
-# Only what the CPU device loads: half of the wheel is copies and plugins for other devices.
+# Only the files that the CPU device loads: half of the wheel is copies and plugins for other devices.
 libraries=(libonnxruntime.so.1.24.1 libonnxruntime_providers_openvino.so libonnxruntime_providers_shared.so
   libopenvino.so.2541 libopenvino_onnx_frontend.so.2541 libopenvino_intel_cpu_plugin.so libtbb.so.12)
 
@@ -23,5 +24,5 @@ fetch() {
     rm -rf "$folder" && mv "$folder.part" "$folder"
 }
 
-# In a subshell, as a failed download ends the script.
+# In a subshell, because a failed download exits the script.
 (fetch) || say "OpenVINO could not be installed, going on with ONNX Runtime alone"

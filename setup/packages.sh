@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs what Ragstone needs from the system's packages, or says what is missing.
+# Installs the system packages that Ragstone needs, or prints the missing ones.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # clang and libclang read PostgreSQL's headers; gcc and make build pgvector.
 packages=(postgresql-doc-15 clang libclang-dev gcc make libc6-dev pkg-config python3 python3-venv ca-certificates)
-# The copy that PG chooses runs with the libraries of Debian's PostgreSQL, and as its user.
+# The copy of PostgreSQL that PG selects uses the libraries of Debian's PostgreSQL, and runs as its user.
 [[ -n ${PG_CONFIG:-} ]] || packages+=(postgresql-15)
 [[ -n ${PG_CONFIG:-} || ${PG:-15} != 15 ]] || packages+=(postgresql-server-dev-15)
-# `cargo pgrx test` needs it to leave root.
+# `cargo pgrx test` uses it to run as another user than root.
 ((EUID != 0)) || packages+=(sudo)
 
 missing=()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts Debian's PgBouncer into the cache and prints the path of its program, which tests use. Nothing is installed: the package
-# would start a service. The libraries that it needs are beside it.
+# Downloads Debian's PgBouncer into the cache and prints the path of its program, for tests. It is not
+# installed, because the package would start a service. The libraries that it needs are beside it.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

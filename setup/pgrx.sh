@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs cargo-pgrx, and tells it where PostgreSQL is.
+# Installs cargo-pgrx, and configures it with the path of PostgreSQL.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

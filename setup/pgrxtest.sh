@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests that are inside the extension (#[pg_test]), in a server made for them.
+# Runs the tests inside the extension (#[pg_test]), on a server created for them.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -7,11 +7,12 @@ folder=$(mktemp --directory)
 chmod 755 "$folder"
 trap 'rm -rf "$folder"' EXIT
 options=()
-# As somebody who may not write to PostgreSQL's folders, cargo-pgrx installs by sudo when it is told whom to run as.
+# If the user may not write to PostgreSQL's folders, cargo-pgrx installs with sudo, provided that --runas is
+# given.
 if ((EUID == 0)) || [[ ! -w $(pg pkglibdir) ]]; then
   options=(--runas "$(server_user)" --pgdata "$folder/data")
   chown "$(server_user):" "$folder"
-  # It copies into the library's file then, and would change it under the servers that have it mapped.
+  # cargo-pgrx overwrites the library's file, which would change it under servers that have it mapped.
   as_root rm -f "$(pg pkglibdir)/ragstone.so" || true
 fi
 [[ -z ${RAGSTONE_PROFILE:-} ]] || options+=(--profile "$RAGSTONE_PROFILE")

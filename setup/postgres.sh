@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts a copy of PostgreSQL into the cache, with its headers, and prints the path of its pg_config. It touches no other
-# PostgreSQL. usage: postgres.sh 15|16|17|18
+# Downloads a copy of PostgreSQL with its headers into the cache, and prints the path of its pg_config. It changes no
+# other PostgreSQL. usage: postgres.sh 15|16|17|18
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -18,8 +18,8 @@ case $major-$(uname -m) in
 esac
 folder=$cache/postgresql/$version
 
-# Servers of root run as another user. Where that one cannot enter the cache, which is in root's home by default, the
-# copy is put where everybody may read and root alone may write, with a link to it.
+# Root runs servers as another user. If that user cannot enter the cache, which by default is in root's home,
+# the copy is put where every user may read and only root may write, with a link to it.
 place() {
   local open=/usr/local/lib/ragstone-postgresql-$version
   mkdir -p "$cache/postgresql"
@@ -33,8 +33,8 @@ place() {
   fi
 }
 
-# Programs find the libpq beside them; these modules look for it where they were built, and would take the system's, with
-# which a standby cannot stream. The new path has the length of the old one.
+# Programs find the libpq beside them. These modules look for libpq where they were built, and would load the
+# system's libpq, with which a standby cannot stream. The new path has the same length as the old one.
 own_libpq() {
   # shellcheck disable=SC2016  # the dynamic linker expands it
   LC_ALL=C sed --in-place 's|/opt/postgresql/lib|$ORIGIN/../lib/////|' "$1"/{libpqwalreceiver,dblink,postgres_fdw}.so

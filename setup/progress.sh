@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Shows how far a collection is while process PID waits for it, its state, and what it waits for, as any session can read it.
+# Shows the progress of a collection, its state, and the reason why it waits, while process PID waits for it. Any
+# session can read these.
 # usage: progress.sh collection pid
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 collection=$1 pid=$2 shown=
-# Before the extension is there, the query would be an error in the server's log.
+# Before the extension exists, the query would cause an error in the server's log.
 query="SELECT to_regclass('rag.stat_collection') IS NOT NULL AS there \gset
 \if :there
 SELECT rows_done, rows_left, state, reason FROM rag.stat_collection WHERE collection = :'name';

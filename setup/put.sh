@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Copies a staged tree to its place in the file system, or under DESTDIR. usage: put.sh stage
-# A file that is there already and differs is replaced, never overwritten, so that processes which have it open or
-# mapped go on with the old one; equal files are left alone.
+# An existing file that differs is replaced, never overwritten, so that processes which have it open or mapped continue
+# with the old one; equal files are left alone.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 stage=$1
 
-# The nearest folder that exists says whether root is needed.
+# The nearest existing folder determines whether root is needed.
 writable() {
   local folder=$1
   until [[ -e $folder ]]; do folder=$(dirname "$folder"); done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a Python environment of our own in the cache, with pip, and prints the path of its python.
+# Creates a separate Python environment with pip in the cache, and prints the path of its python.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

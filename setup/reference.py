@@ -1,12 +1,14 @@
-"""Checks docs/reference/ against a server with Ragstone, whose address is in PGHOST, PGPORT and PGUSER:
+"""Checks docs/reference/ against a server with Ragstone, which PGHOST, PGPORT and PGUSER select:
 
-- each function, view, table and setting of the extension is there, with the signature, columns and default that it has;
-- each function has its errors, its costs, all its arguments and an example whose output is checked;
+- each function, view, table and setting of the extension is documented, with its signature, columns and default;
+- each function has its errors, its costs, all its arguments with their defaults, and an example whose output is
+  checked; a line that begins with **Arguments** names the function that has the same arguments, so that each argument
+  is described once;
 - each SQLSTATE that the code raises is on the page of errors;
-- each example gives what stands below it, where `…` stands for anything.
+- each example returns the output below it, in which `…` matches anything.
 
 usage: reference.py [--write] psql errcodes.txt [page...]
---write puts in signatures and outputs as they are, to be read over before they are committed.
+--write stores the actual signatures, defaults and outputs, to be reviewed before they are committed.
 """
 
 import os
@@ -21,10 +23,12 @@ import stand_in
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
 FENCE = re.compile(r"^```")
+ROW = re.compile(r"^\| ([^|]*) \|([^|]*)\|")
 WRAPPER = textwrap.TextWrapper(100, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
 CODE = re.compile(r"\b(?:\d{5}|[0-9A-Z]{2}(?=[0-9A-Z]*\d)[0-9A-Z]{3})\b")
 SHORT = {"double precision": "float8", "timestamp with time zone": "timestamptz", "integer": "int"}
-# A plain NOTICE, what only workers meet, ends of sessions that are Postgres's own, a trigger function called by hand.
+# A plain NOTICE, errors that only workers meet, session ends that PostgreSQL itself causes, a trigger
+# function that is called directly.
 UNLISTED = {"00000", "39P01", "3D000", "55P03", "57P01", "57P02", "57P04", "XX000"}
 
 FUNCTIONS = r"""
@@ -33,7 +37,8 @@ SELECT proname, (CASE prokind WHEN 'p' THEN 'CALL ' ELSE '' END) || 'rag.' || pr
   || ' → ' || pg_get_function_result(p.oid), ''),
   (CASE provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END)
   || (CASE WHEN proisstrict THEN ', strict' ELSE '' END) || ', cost ' || procost::bigint,
-  array_to_string(proargnames[1:pronargs], ' ')
+  array_to_string(ARRAY(SELECT proargnames[n] || ' ' || coalesce(pg_get_function_arg_default(p.oid, n), '')
+    FROM generate_series(1, pronargs) n), E'\x01')
 FROM pg_proc p WHERE pronamespace = 'rag'::regnamespace AND proname !~ '^_' ORDER BY proname, p.oid
 """
 RELATIONS = r"""
@@ -74,14 +79,14 @@ class Checker:
 
 
 class Page:
-    """A page as lines, with the sections and blocks that are found in it."""
+    """A page as lines, with its sections and blocks."""
 
     def __init__(self, path):
         self.path, self.lines = path, path.read_text().splitlines()
         self.blocks = self.find_blocks()
 
     def find_blocks(self):
-        """(tag, first line, line after the last) of each fenced block, without the fences."""
+        """Returns (tag, first line, line after the last) of each fenced block, without the fences."""
         blocks, begin = [], None
         for number, line in enumerate(self.lines):
             if FENCE.match(line):
@@ -96,25 +101,29 @@ class Page:
         return "\n".join(self.lines[block[1] : block[2]])
 
     def examples(self):
-        """Pairs of a block that is run and the block of output that follows it, or None."""
+        """Returns pairs of a block that is run and the block of output that follows it, or None."""
         for block, after in zip(self.blocks, [*self.blocks[1:], None]):
             if block[0] == "sql":
                 follows = after and after[0] == "text" and not any(self.lines[block[2] + 1 : after[1] - 1])
                 yield block, after if follows else None
 
     def sections(self):
-        """(names of objects, line of the heading, line after the section)"""
+        """Returns (names of objects, line of the heading, line after the section)."""
         heads = [(number, line) for number, line in enumerate(self.lines) if re.match(r"##+ ", line)]
         heads = [(number, line) for number, line in heads if not self.fenced(number)]
         for (number, line), (end, _) in zip(heads, [*heads[1:], (len(self.lines), "")]):
             if names := re.findall(r"\brag\.(\w+)", line):
                 yield names, number, end
 
+    def prose(self, begin, end):
+        """Returns (number, line) of the lines outside fenced blocks."""
+        return [(number, self.lines[number]) for number in range(begin, end) if not self.fenced(number)]
+
     def fenced(self, number):
         return any(begin <= number < end for _, begin, end in self.blocks)
 
     def replace(self, changes):
-        """Puts texts in place of ranges of lines. changes: (begin, end, text)"""
+        """Replaces ranges of lines by texts. changes: (begin, end, text)"""
         for begin, end, text in sorted(changes, key=lambda it: -it[0]):
             self.lines[begin:end] = text.splitlines()
         self.path.write_text("\n".join(self.lines) + "\n")
@@ -132,7 +141,7 @@ def is_function(entry):
 
 
 def signature_lines(entries):
-    """A function with its arguments and what the planner knows of it, or a view with its columns and their comments."""
+    """Returns a function with its arguments and planner properties, or a view with its columns and their comments."""
     lines = []
     for name, signature, about, _ in entries:
         if is_function((name, signature)):
@@ -141,6 +150,17 @@ def signature_lines(entries):
         else:
             lines += [f"rag.{name}", *("    " + plain(column) for column in signature.split("\x01"))]
     return "\n".join(lines)
+
+
+def defaults(entries):
+    """Returns the default of each argument; "" if it has none, or one that the page describes in words."""
+    found = {}
+    for entry in filter(is_function, entries):
+        for argument in filter(None, entry[3].split("\x01")):
+            name, _, default = argument.partition(" ")
+            default = re.sub(r"::[a-z0-9 ]+(\[\])?$", "", default)
+            found[name] = "" if default in ("NULL", "'{}'") else default
+    return found
 
 
 def squeezed(text):
@@ -153,15 +173,18 @@ def check_objects(checker, pages):
         catalogue.setdefault(name, []).append((name, *rest))
     documented = {}
     for page in pages:
+        for names, begin, end in page.sections():
+            documented |= dict.fromkeys(names, said(page, begin, end))
+    for page in pages:
         changes = []
         for names, begin, end in page.sections():
-            for name in names:
-                documented[name] = page
             known = [catalogue[name] for name in names if name in catalogue]
             for name in names:
                 if name not in catalogue:
                     checker.problem(f"{page.path.name}:{begin + 1}", f"rag.{name} is not in the extension")
-            changes += check_section(checker, page, begin, end, [entry for entries in known for entry in entries])
+            entries = [entry for entries in known for entry in entries]
+            changes += check_section(checker, page, begin, end, entries)
+            changes += check_arguments(checker, page, begin, end, defaults(entries), documented)
         if changes:
             page.replace(changes)
     for name in sorted(catalogue.keys() - documented.keys()):
@@ -181,16 +204,33 @@ def check_section(checker, page, begin, end, entries):
         checker.problem(place, f"the signature is\n{wanted}")
         if checker.write:
             changes.append((signatures[0][1], signatures[0][2], wanted))
-    prose = "\n".join(line for number, line in enumerate(page.lines[begin:end], begin) if not page.fenced(number))
-    cells = {name for row in re.findall(r"^\| ([^|]*) \|", prose, re.MULTILINE) for name in re.findall(r"\w+", row)}
-    said = cells | set(re.findall(r"`(\w+)`", prose))
-    functions = [entry for entry in entries if is_function(entry)]
-    for argument in {argument for entry in functions for argument in entry[3].split()}:
-        if argument not in said:
-            checker.problem(place, f"says nothing of the argument {argument}")
-    for word in ("Errors", "Cost") if functions else ():
+    prose = "\n".join(line for _, line in page.prose(begin, end))
+    for word in ("Errors", "Cost") if any(map(is_function, entries)) else ():
         if f"**{word}**" not in prose:
             checker.problem(place, f"has no **{word}**")
+    return changes
+
+
+def said(page, begin, end):
+    """Returns the arguments that a section describes: in the first column of a table, or in backquotes."""
+    lines = [line for _, line in page.prose(begin, end)]
+    cells = [row[1] for row in map(ROW.match, lines) if row]
+    return {word for text in cells + re.findall(r"`(\w+)`", "\n".join(lines)) for word in re.findall(r"\w+", text)}
+
+
+def check_arguments(checker, page, begin, end, actual, documented):
+    changes, known = [], said(page, begin, end)
+    for number, line in page.prose(begin, end):
+        if line.startswith("**Arguments**"):
+            known = known.union(*(documented.get(name, set()) for name in re.findall(r"\brag\.(\w+)", line)))
+        row = ROW.match(line)
+        wanted = {actual[name] for name in re.findall(r"\w+", row[1]) if actual.get(name)} if row else set()
+        for default in wanted - {row and row[2].strip("` ")}:
+            checker.problem(f"{page.path.name}:{number + 1}", f"the default of {row[1]} is {default}")
+            if checker.write and len(wanted) == 1:
+                changes.append((number, number + 1, f"| {row[1]} | `{default}` |{line[row.end() :]}"))
+    for argument in sorted(actual.keys() - known):
+        checker.problem(f"{page.path.name}:{begin + 1}", f"says nothing of the argument {argument}")
     return changes
 
 
@@ -230,7 +270,7 @@ def check_examples(checker, pages, catalogue):
 
 
 def run_page(checker, database, scripts):
-    """The output of each script, which run one after the other in one session."""
+    """Returns the output of each script; the scripts run in one session, in order."""
     mark = "@@@ next example"
     text = f"\\pset footer off\n\\echo '{mark}'\n" + f"\n\\echo '{mark}'\n".join(scripts) + "\n"
     command = [*checker.psql, "-v", f"url={checker.url}", "-d", database]
@@ -243,14 +283,14 @@ def run_page(checker, database, scripts):
 
 def clean(output):
     lines = [line.rstrip() for line in output.splitlines()]
-    # Servers of tests have whoever started them as their superuser.
+    # The superuser of a test server has the name of the user that has started it.
     lines = [re.sub(rf"\b{os.environ.get('PGUSER', 'postgres')}\b", "postgres", line) for line in lines]
     lines = [line for line in lines if not re.match(r"(LOCATION|LINE \d+|CONTEXT|\s*\^$)", line)]
     return re.sub(r"(NOTICE|WARNING):  00000: ", r"\1:  ", "\n".join(lines)).strip("\n")
 
 
 def matches(expected, output):
-    """Whether the output is what is expected, where widths of columns do not count and … stands for anything."""
+    """Returns whether the output is as expected; widths of columns are ignored, and … matches anything."""
 
     def simple(text):
         lines = [re.sub(r"-{2,}", "-", re.sub(r" +", " ", line)).strip() for line in text.splitlines()]

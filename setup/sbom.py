@@ -2,7 +2,7 @@
 
 usage: sbom.py FEATURES VERSION LIBRARIES MODEL FILE NAME==VERSION...
 
-LIBRARIES and MODEL are folders. The packages that follow are those of which the libraries were taken.
+LIBRARIES and MODEL are folders. The packages after FILE are those that the libraries were taken from.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def crates(bom: Bom, root: Component, found: dict) -> None:
-    """Adds the crates, each with what is linked into it."""
+    """Adds the crates, each with the crates that are linked into it."""
     locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
     sums = {(package["name"], package["version"]): package.get("checksum") for package in locked}
     components = {package["id"]: crate(package, sums[package["name"], package["version"]]) for package in linked(found)}
@@ -51,7 +51,7 @@ def crate(package: dict, checksum: str | None) -> Component:
 
 
 def files(bom: Bom, root: Component, folder: Path, pattern: str, kind: ComponentType) -> None:
-    """Adds files that are installed as they were downloaded or made, with their sums."""
+    """Adds files that are installed as they were downloaded or built, with their checksums."""
     for file in sorted(folder.rglob(pattern)):
         if file.is_symlink():
             continue

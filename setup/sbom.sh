@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes .ragstone/sbom.cdx.json, a bill of materials of what `make install` installs: crates, native libraries and the default model,
-# with their licences and sums, as CycloneDX.
+# Writes .ragstone/sbom.cdx.json, a bill of materials, as CycloneDX, of everything that `make install`
+# installs: crates, native libraries and the default model, with their licences and checksums.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

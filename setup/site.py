@@ -1,5 +1,5 @@
-"""What MkDocs does not do by itself with docs/ (a hook, see mkdocs.yml): it brings the script that draws diagrams, and
-checks and counts links to files of the checkout that are no pages, also those of README.md and its like.
+"""A hook of MkDocs (see mkdocs.yml). It adds the script that draws diagrams, checks and counts links to files of the checkout,
+including those of README.md and other Markdown files, and checks that the tests that docs/security.md names exist.
 """
 
 import os
@@ -11,6 +11,13 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
+# Where the tests are that docs/security.md names, such as `it/rights`.
+TEST = re.compile(r"`(it|engine|installcheck)/(\w+)`")
+TESTS = {
+    "it": ["tests/it/{}.rs", "tests/it/{}"],
+    "engine": ["src/engine/tests/{}.rs", "src/engine/src/{}.rs", "src/engine/src/{}"],
+    "installcheck": ["tests/installcheck/sql/{}.sql"],
+}
 links = {"inside": 0, "outside": 0, "files": 0}
 
 
@@ -20,7 +27,7 @@ def on_files(files, config):
 
 
 def on_pre_build(config):
-    """The links of the other Markdown files of the checkout."""
+    """Checks the links of the checkout's other Markdown files."""
     for path in [*ROOT.glob("*.md"), *ROOT.glob("examples/**/*.md")]:
         for _, target in LINK.findall(path.read_text()):
             if not target.startswith(("https://", "http://", "#")):
@@ -29,8 +36,16 @@ def on_pre_build(config):
                     raise PluginError(f"{path.relative_to(ROOT)}: {target} does not exist")
 
 
+def check_tests(markdown):
+    for suite, name in TEST.findall(markdown):
+        if not any((ROOT / path.format(name)).exists() for path in TESTS[suite]):
+            raise PluginError(f"security.md: there is no test {suite}/{name}")
+
+
 def on_page_markdown(markdown, page, config, files):
-    # `sql no-run` and the like are for tests.
+    if page.file.src_uri == "security.md":
+        check_tests(markdown)
+    # `sql no-run` and similar tags are for tests only.
     markdown = re.sub(r"^```sql .*$", "```sql", markdown, flags=re.MULTILINE)
     here = Path(config.docs_dir, page.file.src_uri).parent
 
@@ -46,7 +61,7 @@ def on_page_markdown(markdown, page, config, files):
         if not path.exists() or not path.is_relative_to(ROOT):
             raise PluginError(f"{page.file.src_uri}: {target} does not exist")
         links["files"] += 1
-        # A file of the checkout, which the site has not got.
+        # A file of the checkout that is not part of the site.
         return text
 
     return LINK.sub(link, markdown)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Times Ragstone beside the usual Python stack on the same data, keeps what was measured as JSON and draws it.
-# usage: stackbench.sh [--quick]   (quick: little data, kept nowhere)
+# Times Ragstone and the usual Python stack on the same data, stores the results as JSON and plots them.
+# usage: stackbench.sh [--quick]   (quick: little data, results are not stored)
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -1,5 +1,5 @@
 """A provider that stands in for a real one in the examples of the reference: it has OpenAI's protocol for chats and
-that of Text Embeddings Inference for reranking, and always says the same to the same question.
+that of Text Embeddings Inference for reranking, and always answers a question in the same way.
 """
 
 import json
@@ -18,7 +18,7 @@ ANSWERS = {
 
 
 def answer(request):
-    """The message that a model would send back."""
+    """Returns the message that a model would send."""
     said = request["messages"]
     question = [message["content"] for message in said if message["role"] == "user"][-1]
     if request.get("tools") and said[-1]["role"] == "user":
@@ -70,7 +70,7 @@ class Provider(BaseHTTPRequestHandler):
 
 
 def ranking(request):
-    """Documents by how many of the query's words they have."""
+    """Ranks documents by how many of the query's words they contain."""
     wanted = set(re.findall(r"\w+", request["query"].lower()))
     scores = [len(wanted & set(re.findall(r"\w+", text.lower()))) / len(wanted) for text in request["texts"]]
     found = [{"index": index, "score": score} for index, score in enumerate(scores)]
@@ -79,13 +79,13 @@ def ranking(request):
 
 class Server(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
-        # Whoever has hung up, as callers do whose time is over, misses nothing.
+        # A client that has disconnected, for example because its timeout has passed, needs no answer.
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 def start():
-    """Starts it at a free port and gives its address."""
+    """Starts the provider at a free port and returns its URL."""
     server = Server(("127.0.0.1", 0), Provider)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}"

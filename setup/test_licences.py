@@ -1,4 +1,4 @@
-"""Tests of licences.py: whose licences are written down, and each text once."""
+"""Tests of licences.py: which licences are written, and that each text is written once."""
 
 import tempfile
 import unittest

@@ -1,4 +1,4 @@
-"""Tests of manual.py: what a page of the manual becomes in Markdown."""
+"""Tests of manual.py: the Markdown of a page of the manual."""
 
 import unittest
 

@@ -1,4 +1,4 @@
-"""What reference.py makes of pages and outputs."""
+"""Tests of reference.py's reading of pages and outputs."""
 
 import tempfile
 import unittest

@@ -1,7 +1,7 @@
-"""Follows docs/tutorial.md in an empty folder, and uses what comes of it: writes the files that it shows, runs its commands,
-asks the page, and expects answers with citations, a refusal, and the search.
+"""Follows docs/tutorial.md in an empty folder, and uses the result: writes its files, runs its commands, asks the
+page, and expects answers with citations, a refusal, and search results.
 
-The server is that of PGHOST, PGPORT and PGUSER. usage: tutorial.py psql python   (one with the tutorial's requirements.txt)
+PGHOST, PGPORT and PGUSER select the server. usage: tutorial.py psql python   (one with the tutorial's requirements.txt)
 """
 
 import http.cookiejar
@@ -20,12 +20,12 @@ from pathlib import Path
 TUTORIAL = Path(__file__).resolve().parent.parent / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATH = re.compile(r"(?:#|<!--) ([\w./]+)(?: -->)?\n")
-# JSON has no comments, so its path stands above the block.
+# JSON has no comments, so the path of the file is above the block.
 JSON = re.compile(r"^`([\w./]+)`:\n\n```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def files():
-    """Paths and texts, as a reader copies them."""
+    """Returns paths and texts, as a reader copies them."""
     tutorial = TUTORIAL.read_text()
     yield from JSON.findall(tutorial)
     for language, text in BLOCK.findall(tutorial):
@@ -34,7 +34,7 @@ def files():
 
 
 def commands():
-    """Lines that are run in the folder: not those that make it, nor the server."""
+    """Returns the lines that are run in the folder, except those that create it and start the server."""
     for language, text in BLOCK.findall(TUTORIAL.read_text()):
         for line in text.splitlines() if language == "sh" else ():
             if line.startswith(("mkdir -p", "touch", "python manage.py")) and "runserver" not in line:
@@ -52,7 +52,7 @@ class Browser:
             return response.read().decode()
 
     def ask(self, question):
-        """The events of an answer, as the page's script gets them."""
+        """Returns the events of an answer, as the page's script receives them."""
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.get("/"))[1]
         form = urllib.parse.urlencode({"question": question, "csrfmiddlewaretoken": token}).encode()
         self.opener.open(self.address + "/ask", form, timeout=60).read()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Take files out of a wheel, without the folders they are in.
+"""Extracts files from a wheel, without their folders.
 
 usage: unpack.py wheel destination pattern...
 """

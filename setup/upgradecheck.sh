@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs pg_upgrade from PostgreSQL 15 to 18 on a server with a collection. Ragstone must be installed in Debian's 15 and, by
-# PG=18 setup/install.sh, in the copy of 18.
+# Runs pg_upgrade from PostgreSQL 15 to 18 on a server with a collection. Ragstone must be installed in Debian's 15 and,
+# by PG=18 setup/install.sh, in the copy of 18.
 #
-# The old server is a copy, too: pg_upgrade cannot restore what Debian's 15.20 keeps of every column (pg_attver) in an 18
+# The old server is a copy as well: pg_upgrade cannot restore a column property of Debian's 15.20 (pg_attver) into an 18
 # that is older than that.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes a Python environment in the cache with the packages of a requirements file, anew where that has changed, and
-# prints the path of its python. Of two that make the same one, one waits. usage: venv.sh name requirements.txt
+# Creates a Python environment in the cache with the packages of a requirements file, again if that file has changed,
+# and prints the path of its python. Concurrent calls for the same environment wait for each other.
+# usage: venv.sh name requirements.txt
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

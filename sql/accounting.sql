@@ -1,6 +1,6 @@
--- What calls to providers took, and what they may take.
+-- The use of providers by calls, and its limits.
 
--- Whoever is a member sees everybody's calls. Roles belong to all databases, so another one may have made it.
+-- Members see the calls of all roles. Roles are shared by all databases, so another database may have created it.
 DO $$
 BEGIN
   CREATE ROLE rag_auditor NOLOGIN;
@@ -9,8 +9,9 @@ EXCEPTION
 END
 $$;
 
--- Read through views: pg_dump would dump a policy of an extension's table beside the extension, and no restore would get
--- through. Servers go by name and roles by the name under which they own (sql/owners.sql), since no number of theirs outlives a restore.
+-- The tables are read through views: pg_dump would dump policies of an extension's table separately from the extension, and the restore
+-- would fail. Servers are stored by name, and roles by the name under which they own (sql/owners.sql), since OIDs are not valid after a
+-- restore.
 CREATE TABLE rag._calls (
   id bigint PRIMARY KEY,
   began timestamptz NOT NULL,
@@ -31,7 +32,7 @@ CREATE TABLE rag._calls (
 
 CREATE INDEX ON rag._calls (began);
 
--- Hours are in UTC. All periods begin with one, so what a budget has left is the sum of a few rows.
+-- Hours are in UTC. All periods begin at one, so that the use of a budget is the sum of a few rows.
 CREATE TABLE rag._spent (
   hour timestamptz NOT NULL,
   role name NOT NULL,
@@ -63,30 +64,30 @@ SELECT pg_catalog.pg_extension_config_dump('rag._spent', '');
 SELECT pg_catalog.pg_extension_config_dump('rag.budgets', '');
 SELECT pg_catalog.pg_extension_config_dump('rag.budgets_id_seq', '');
 
-COMMENT ON TABLE rag._calls IS 'internal: calls to providers; see rag.calls';
-COMMENT ON COLUMN rag._calls.id IS 'given by the engine: what is written a second time is the same call';
-COMMENT ON TABLE rag._spent IS 'internal: what calls have taken in each hour, by role and server';
-COMMENT ON COLUMN rag._spent.tokens IS 'in and out';
-COMMENT ON COLUMN rag._spent.calls IS 'without those that a budget refused';
+COMMENT ON TABLE rag._calls IS 'internal: calls of providers; see rag.calls';
+COMMENT ON COLUMN rag._calls.id IS 'given by the engine: a call that is delivered twice has the same id';
+COMMENT ON TABLE rag._spent IS 'internal: use by calls in each hour, by role and server';
+COMMENT ON COLUMN rag._spent.tokens IS 'input and output tokens';
+COMMENT ON COLUMN rag._spent.calls IS 'without calls that a budget refused';
 COMMENT ON TABLE rag.budgets IS
-'what calls to providers may take: a call needs room in all budgets that apply to it; see rag.budget_state for what is left';
+'limits of what calls of providers may use; see rag.budget_state for what is left';
 COMMENT ON FUNCTION rag._check_budget() IS 'internal: checks that role and provider of a row of rag.budgets exist, and gives the budget to the role and not to its name';
-COMMENT ON SEQUENCE rag.budgets_id_seq IS 'internal: numbers of budgets';
-COMMENT ON COLUMN rag.budgets.role IS 'whose calls, as the column role of rag.calls names them and not by membership; NULL: those of all roles together';
-COMMENT ON COLUMN rag.budgets.server IS 'calls of which provider; NULL: of all together';
+COMMENT ON SEQUENCE rag.budgets_id_seq IS 'internal: ids of budgets';
+COMMENT ON COLUMN rag.budgets.role IS 'role whose calls count, as in rag.calls.role and not by membership; NULL: all roles together';
+COMMENT ON COLUMN rag.budgets.server IS 'provider whose calls count; NULL: all providers together';
 COMMENT ON COLUMN rag.budgets.period IS 'hour, day or month, in UTC';
-COMMENT ON COLUMN rag.budgets.max_cost IS 'most cost, by the prices that the servers have; NULL: any';
-COMMENT ON COLUMN rag.budgets.max_tokens IS 'most tokens, in and out; NULL: any';
-COMMENT ON COLUMN rag.budgets.max_calls IS 'most calls; NULL: any';
+COMMENT ON COLUMN rag.budgets.max_cost IS 'maximum cost, by the prices of the servers; NULL: no limit';
+COMMENT ON COLUMN rag.budgets.max_tokens IS 'maximum input and output tokens; NULL: no limit';
+COMMENT ON COLUMN rag.budgets.max_calls IS 'maximum number of calls; NULL: no limit';
 
 CREATE VIEW rag._auditors AS
 SELECT r.rolname AS reason FROM pg_catalog.pg_roles r
 WHERE (r.rolname = 'rag_auditor' AND pg_catalog.pg_has_role(r.oid, 'USAGE'))
    OR (r.rolname = current_user AND r.rolsuper);
 
-COMMENT ON VIEW rag._auditors IS 'internal: a row if the current role may see everybody''s calls';
+COMMENT ON VIEW rag._auditors IS 'internal: a row if the current role may see the calls of all roles';
 
--- The barrier keeps functions in a reader's query from seeing rows that the reader does not see.
+-- A security barrier, so that functions in a reader's query do not see other roles' rows.
 CREATE VIEW rag.calls WITH (security_barrier) AS
 SELECT id, began, role, function, server, model, input_tokens, output_tokens, cost, latency_ms, status, sqlstate, retries,
        prompt, reply
@@ -96,16 +97,16 @@ WHERE role = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM 
 GRANT SELECT ON rag.calls TO PUBLIC;
 
 COMMENT ON VIEW rag.calls IS
-'calls to providers, also of transactions that were rolled back: one''s own, and everybody''s for members of rag_auditor and superusers';
-COMMENT ON COLUMN rag.calls.began IS 'when the engine got it';
-COMMENT ON COLUMN rag.calls.role IS 'the current role of the call, by the name that it had at first, or by its OID and name where that was another role''s before';
-COMMENT ON COLUMN rag.calls.cost IS 'by the prices that the server had';
+'the current role''s calls of providers, also those of transactions that were rolled back; members of rag_auditor and superusers see all';
+COMMENT ON COLUMN rag.calls.began IS 'when the call reached the engine';
+COMMENT ON COLUMN rag.calls.role IS 'current role of the caller, by its original name, or by its OID and name if that name was another role''s before';
+COMMENT ON COLUMN rag.calls.cost IS 'by the prices that the server had at the time';
 COMMENT ON COLUMN rag.calls.latency_ms IS 'from the call''s arrival in the engine to its answer';
-COMMENT ON COLUMN rag.calls.status IS 'answered, cancelled (nobody waited for the answer any more) or failed';
-COMMENT ON COLUMN rag.calls.sqlstate IS 'of a call that failed';
-COMMENT ON COLUMN rag.calls.retries IS 'tries beyond the first';
-COMMENT ON COLUMN rag.calls.prompt IS 'the messages, where rag.log_prompts was on';
-COMMENT ON COLUMN rag.calls.reply IS 'the answer, where rag.log_prompts was on';
+COMMENT ON COLUMN rag.calls.status IS 'answered, cancelled (the caller stopped waiting) or failed';
+COMMENT ON COLUMN rag.calls.sqlstate IS 'SQLSTATE of a failed call';
+COMMENT ON COLUMN rag.calls.retries IS 'attempts after the first';
+COMMENT ON COLUMN rag.calls.prompt IS 'the messages, if rag.log_prompts was on';
+COMMENT ON COLUMN rag.calls.reply IS 'the answer, if rag.log_prompts was on';
 
 CREATE VIEW rag.usage AS
 SELECT role,
@@ -125,12 +126,12 @@ GROUP BY 1, 2, 3, 4;
 
 GRANT SELECT ON rag.usage TO PUBLIC;
 
-COMMENT ON VIEW rag.usage IS 'the calls of rag.calls by role, provider, model and day';
+COMMENT ON VIEW rag.usage IS 'rag.calls summed up by role, provider, model and day';
 COMMENT ON COLUMN rag.usage.day IS 'in UTC';
-COMMENT ON COLUMN rag.usage.p50_ms IS 'median of the answered calls'' latency';
-COMMENT ON COLUMN rag.usage.p95_ms IS '95th percentile of the answered calls'' latency';
+COMMENT ON COLUMN rag.usage.p50_ms IS 'median latency of the answered calls';
+COMMENT ON COLUMN rag.usage.p95_ms IS '95th percentile of the latency of the answered calls';
 
--- A transaction may be older than the period.
+-- clock_timestamp(), because a transaction may have begun before the period.
 CREATE VIEW rag._budget_periods AS
 SELECT b.id, b.role, b.server, b.period, b.max_cost, b.max_tokens, b.max_calls,
        p.began AS period_start,
@@ -145,7 +146,7 @@ CROSS JOIN LATERAL (
   FROM rag._spent
   WHERE hour >= p.began AND (b.role IS NULL OR role = b.role) AND (b.server IS NULL OR server = b.server)) s;
 
-COMMENT ON VIEW rag._budget_periods IS 'internal: budgets with the period that is now, and what calls on record have taken in it';
+COMMENT ON VIEW rag._budget_periods IS 'internal: budgets with their current period, and the use by calls on record in it';
 
 CREATE VIEW rag.budget_state WITH (security_barrier) AS
 SELECT id,
@@ -172,9 +173,9 @@ WHERE (SELECT EXISTS (SELECT FROM rag._auditors))
 GRANT SELECT ON rag.budget_state TO PUBLIC;
 
 COMMENT ON VIEW rag.budget_state IS
-'what is left of the budgets that apply to the current role, and of all for members of rag_auditor and superusers; calls under way are not counted yet';
+'what is left of the budgets that apply to the current role, and of all budgets for members of rag_auditor and superusers; calls under way are not counted yet';
 COMMENT ON COLUMN rag.budget_state.role IS 'NULL: all roles together';
 COMMENT ON COLUMN rag.budget_state.server IS 'NULL: all providers together';
-COMMENT ON COLUMN rag.budget_state.cost IS 'taken in this period';
-COMMENT ON COLUMN rag.budget_state.tokens IS 'taken in this period, in and out';
+COMMENT ON COLUMN rag.budget_state.cost IS 'used in this period';
+COMMENT ON COLUMN rag.budget_state.tokens IS 'input and output tokens used in this period';
 COMMENT ON COLUMN rag.budget_state.calls IS 'made in this period';

@@ -1,9 +1,9 @@
--- What answers from a collection are for those who look them up.
+-- Comments and row estimates of rag.ask and rag.try_ask.
 
 COMMENT ON FUNCTION rag.ask(text, text, text, int, text, jsonb, float8, text, float8, int, int) IS
-'answer to a question out of a collection, of rows that the caller may read, with citations; model is server/model, NULL is rag.default_llm, of which local/extractive quotes the passages and needs no provider; answered is false where the collection does not say';
+'answer to a question from the rows of a collection that the caller may read, with citations';
 COMMENT ON FUNCTION rag.try_ask(text, text, text, int, text, jsonb, float8, text, float8, int, int) IS
-'rag.ask, but a row of NULLs where that would fail';
+'rag.ask, with a row of NULLs instead of an error';
 
 ALTER FUNCTION rag.ask(text, text, text, int, text, jsonb, float8, text, float8, int, int) ROWS 1;
 ALTER FUNCTION rag.try_ask(text, text, text, int, text, jsonb, float8, text, float8, int, int) ROWS 1;

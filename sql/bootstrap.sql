@@ -1,4 +1,4 @@
--- What must be true before anything is made.
+-- Preconditions of CREATE EXTENSION.
 
 DO $$
 DECLARE
@@ -11,7 +11,7 @@ BEGIN
       USING ERRCODE = 'feature_not_supported',
             HINT = 'Install a newer pgvector and run ALTER EXTENSION vector UPDATE.';
   END IF;
-  -- Whoever owns the schema could put functions of his own among ours.
+  -- The owner of the schema could add functions to it.
   IF schema_owner <> current_user THEN
     RAISE EXCEPTION 'schema "rag" exists and belongs to %', schema_owner
       USING ERRCODE = 'duplicate_schema',

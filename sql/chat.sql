@@ -1,7 +1,7 @@
--- Conversations: sessions with their messages, personas, and what readers think of the answers.
+-- Conversations: sessions with their messages, personas, and ratings of answers.
 
--- Read through views: pg_dump would dump a policy of an extension's table beside the extension, and no restore would get
--- through. Whom a name of an owner stands for is in rag._owner.
+-- The tables are read through views: pg_dump would dump policies of an extension's table separately from the extension, and the restore
+-- would fail. rag._owner has the role of each owner's name.
 CREATE TABLE rag.personas (
   name text NOT NULL,
   version integer NOT NULL,
@@ -59,7 +59,7 @@ SELECT pg_catalog.pg_extension_config_dump('rag._messages', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._messages_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._feedback', '');
 
--- The barrier keeps functions in a reader's query from seeing rows that the reader does not see.
+-- A security barrier, so that functions in a reader's query do not see other roles' rows.
 CREATE VIEW rag.sessions WITH (security_barrier) AS
 SELECT id, owner, title, collection, persona, model, summary, created_at, updated_at
 FROM rag._sessions
@@ -82,40 +82,40 @@ WHERE s.owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FR
 
 GRANT SELECT ON rag.personas, rag.sessions, rag.messages, rag.message_feedback TO PUBLIC;
 
-COMMENT ON TABLE rag.personas IS 'how language models are to behave, in versions: the newest one is used; made by rag.set_persona';
-COMMENT ON COLUMN rag.personas.owner IS 'who may make further versions';
-COMMENT ON COLUMN rag.personas.instructions IS 'what the model is told to be and do';
-COMMENT ON COLUMN rag.personas.style IS 'how it is to write';
-COMMENT ON COLUMN rag.personas.temperature IS 'randomness; NULL: the provider''s own';
+COMMENT ON TABLE rag.personas IS 'instructions for language models, in versions: the newest one is used; made by rag.set_persona';
+COMMENT ON COLUMN rag.personas.owner IS 'role that may add versions';
+COMMENT ON COLUMN rag.personas.instructions IS 'system instructions for the model';
+COMMENT ON COLUMN rag.personas.style IS 'instructions on how to write';
+COMMENT ON COLUMN rag.personas.temperature IS 'randomness; NULL: the provider''s default';
 COMMENT ON COLUMN rag.personas.model IS 'server/model for sessions that name none';
 COMMENT ON TABLE rag._sessions IS 'internal: conversations; see rag.sessions';
-COMMENT ON SEQUENCE rag._sessions_id_seq IS 'internal: numbers of sessions';
+COMMENT ON SEQUENCE rag._sessions_id_seq IS 'internal: ids of sessions';
 COMMENT ON INDEX rag._sessions_owner IS 'internal: the sessions of a role';
-COMMENT ON COLUMN rag._sessions.summarised IS 'number of the last message that the summary has';
-COMMENT ON TABLE rag._messages IS 'internal: what was said; see rag.messages';
-COMMENT ON SEQUENCE rag._messages_id_seq IS 'internal: numbers of messages';
+COMMENT ON COLUMN rag._sessions.summarised IS 'id of the last message that the summary covers';
+COMMENT ON TABLE rag._messages IS 'internal: messages; see rag.messages';
+COMMENT ON SEQUENCE rag._messages_id_seq IS 'internal: ids of messages';
 COMMENT ON INDEX rag._messages_session IS 'internal: the messages of a session';
-COMMENT ON TABLE rag._feedback IS 'internal: what readers think of answers; see rag.message_feedback';
-COMMENT ON VIEW rag.sessions IS 'one''s own conversations, and everybody''s for members of rag_auditor and superusers';
-COMMENT ON COLUMN rag.sessions.title IS 'given, or the beginning of the first message';
-COMMENT ON COLUMN rag.sessions.collection IS 'that it is answered from';
-COMMENT ON COLUMN rag.sessions.summary IS 'of messages that no longer fit into the model''s window';
-COMMENT ON VIEW rag.messages IS 'what was said in the sessions of rag.sessions';
-COMMENT ON COLUMN rag.messages.question IS 'of an answer from a collection: the question as it was searched for, independent of what was said before';
-COMMENT ON COLUMN rag.messages.citations IS 'of an answer from a collection: as rag.ask gives them';
-COMMENT ON COLUMN rag.messages.answered IS 'false where the collection does not answer the question';
-COMMENT ON VIEW rag.message_feedback IS 'what was said of answers by rag.feedback, with the answer';
+COMMENT ON TABLE rag._feedback IS 'internal: ratings of answers; see rag.message_feedback';
+COMMENT ON VIEW rag.sessions IS 'the current role''s conversations; members of rag_auditor and superusers see all';
+COMMENT ON COLUMN rag.sessions.title IS 'as given, or the beginning of the first message';
+COMMENT ON COLUMN rag.sessions.collection IS 'collection that answers come from';
+COMMENT ON COLUMN rag.sessions.summary IS 'summary of messages that no longer fit into the model''s window';
+COMMENT ON VIEW rag.messages IS 'messages of the sessions in rag.sessions';
+COMMENT ON COLUMN rag.messages.question IS 'for an answer from a collection: the question that was searched for, understandable without the messages before it';
+COMMENT ON COLUMN rag.messages.citations IS 'for an answer from a collection: as rag.ask returns them';
+COMMENT ON COLUMN rag.messages.answered IS 'false if the collection does not answer the question, or the model''s answer is empty, cut, refused or filtered';
+COMMENT ON VIEW rag.message_feedback IS 'ratings of answers by rag.feedback, with question and answer';
 
 COMMENT ON FUNCTION rag.create_session(text, text, text, text) IS
-'a new conversation of the current role; gives its number. What is set here can be changed with each message';
-COMMENT ON FUNCTION rag.delete_session(bigint) IS 'forgets a conversation of the current role with all of its messages';
+'begin a conversation of the current role; returns its number';
+COMMENT ON FUNCTION rag.delete_session(bigint) IS 'delete a conversation of the current role with all its messages';
 COMMENT ON FUNCTION rag.set_persona(text, text, text, float8, text) IS
-'makes a persona, or its next version, which sessions use from their next message on; gives the version';
+'create a persona or its next version, which sessions use from their next message on; returns the version';
 COMMENT ON FUNCTION rag.chat(bigint, text, text, text, text, int, int, int) IS
-'says something in a session and gives the answer: from the session''s collection with citations, or by a language model alone. Collection, persona and model stay for the messages after it';
+'send a message in a session and return the answer: from the session''s collection with citations, or by a language model alone';
 COMMENT ON FUNCTION rag.chat_stream(bigint, text, text, text, text, int, int, int) IS
-'rag.chat with the answer''s pieces as they come: use it in the select list, and read it through a cursor to its end, where the answer is written down';
-COMMENT ON FUNCTION rag.feedback(bigint, int, text) IS 'keeps what a reader thinks of an answer in a session of his: score is 1, 0 or -1';
+'pieces of rag.chat''s answer as they arrive; use it in the select list, and read it through a cursor to its end, where the answer is stored';
+COMMENT ON FUNCTION rag.feedback(bigint, int, text) IS 'rate an answer in a session of the current role';
 
 ALTER FUNCTION rag.chat ROWS 1;
 ALTER FUNCTION rag.chat_stream ROWS 200;

@@ -1,20 +1,20 @@
--- Providers of models are foreign servers of the wrapper rag, their keys are user mappings, the right to use one is USAGE.
+-- Providers of models are foreign servers of the wrapper rag; their keys are user mappings; USAGE is the right to use one.
 
 CREATE FOREIGN DATA WRAPPER rag NO HANDLER VALIDATOR rag._validate_options;
 
 COMMENT ON FOREIGN DATA WRAPPER rag IS
-'providers of models; whoever has USAGE on it may name the address that prompts are sent to';
+'providers of models; a role with USAGE on it may choose the address to which prompts are sent';
 
 CREATE SERVER local FOREIGN DATA WRAPPER rag;
 GRANT USAGE ON FOREIGN SERVER local TO PUBLIC;
 
-COMMENT ON SERVER local IS 'the models installed on this host; takes no options';
+COMMENT ON SERVER local IS 'models installed on this host; takes no options';
 
 CREATE EVENT TRIGGER ragstone_keep_local ON ddl_command_end
   WHEN TAG IN ('ALTER SERVER', 'CREATE USER MAPPING', 'ALTER USER MAPPING')
   EXECUTE FUNCTION rag._keep_local();
 
-COMMENT ON EVENT TRIGGER ragstone_keep_local IS 'keeps the server local without options and keys';
+COMMENT ON EVENT TRIGGER ragstone_keep_local IS 'keeps the server local without options and user mappings';
 
 CREATE VIEW rag.providers AS
 SELECT s.srvname AS name,
@@ -32,12 +32,14 @@ WHERE w.fdwname = 'rag';
 
 GRANT SELECT ON rag.providers TO PUBLIC;
 
-COMMENT ON VIEW rag.providers IS
-'foreign servers of the wrapper rag; usable: by the current role; has_key: one for all who may use it, has_own_key: one of the current role''s';
+COMMENT ON VIEW rag.providers IS 'foreign servers of the wrapper rag';
+COMMENT ON COLUMN rag.providers.usable IS 'whether the current role has USAGE';
+COMMENT ON COLUMN rag.providers.has_key IS 'whether there is a key FOR PUBLIC';
+COMMENT ON COLUMN rag.providers.has_own_key IS 'whether the current role has a key of its own';
 COMMENT ON FUNCTION rag._validate_options(text[], oid) IS 'internal: checks the options of servers and user mappings of the wrapper rag';
-COMMENT ON FUNCTION rag._keep_local() IS 'internal: event trigger that refuses options and keys of the server local';
+COMMENT ON FUNCTION rag._keep_local() IS 'internal: event trigger that refuses options and user mappings of the server local';
 COMMENT ON FUNCTION rag.create_provider(text, text, text, text, text, jsonb) IS
-'makes a provider: a foreign server from the template kind (the name, if it is not given), and a user mapping for its key; options are the server''s';
+'create a provider: a foreign server made from a template, and a user mapping for its key';
 
--- Postgres itself calls it, and asks nobody's rights for that.
+-- PostgreSQL calls them itself, without checking EXECUTE.
 REVOKE EXECUTE ON FUNCTION rag._validate_options(text[], oid), rag._keep_local() FROM PUBLIC;

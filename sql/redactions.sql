@@ -1,6 +1,6 @@
--- What is taken out of the log of agents before it is stored.
+-- Patterns that are removed from the log of agents before it is stored.
 
--- As they come with the extension: what is a secret by its very form.
+-- The patterns that come with the extension: secrets that are recognised by their form.
 CREATE TABLE rag._redaction_defaults (
   name text PRIMARY KEY,
   pattern text NOT NULL,
@@ -9,8 +9,8 @@ CREATE TABLE rag._redaction_defaults (
   of_key boolean NOT NULL DEFAULT false
 );
 
--- Secrets are found after letters and _ as well (`key_AKIA…`). Where a secret begins with what ends common words (`risk-…`), only a
--- boundary or _ may stand before it.
+-- Secrets are also found after letters and _ (`key_AKIA…`). A secret whose beginning is the end of common words (`risk-…`) is found
+-- only after a word boundary or _.
 INSERT INTO rag._redaction_defaults (name, pattern) VALUES
   ('api key sk-', '(?-u:\b|_)sk-(?:(?:proj|svcacct|admin|ant|or)-[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{32,})'),
   ('aws access key', '(?:AKIA|ASIA)[0-9A-Z]{16}(?-u:\b|_)'),
@@ -56,18 +56,18 @@ FOR EACH ROW EXECUTE FUNCTION rag._redactions_changed();
 CREATE TRIGGER tell_sessions AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON rag.redactions
 FOR EACH STATEMENT EXECUTE FUNCTION rag._redactions_changed();
 
--- A dump has what the administrator added or changed, which comes in the place of what is here then.
+-- A dump has the rows that the administrator added or changed; at a restore they replace the rows of the same name.
 SELECT pg_catalog.pg_extension_config_dump('rag.redactions',
   'WHERE (name, pattern, replacement, enabled, of_key) NOT IN (SELECT d.name, d.pattern, d.replacement, d.enabled, d.of_key FROM rag._redaction_defaults d)');
 
-COMMENT ON TABLE rag._redaction_defaults IS 'internal: rag.redactions as it comes with the extension';
+COMMENT ON TABLE rag._redaction_defaults IS 'internal: rows of rag.redactions that come with the extension';
 COMMENT ON FUNCTION rag._redactions_changed() IS
-'internal: checks the pattern of a row of rag.redactions, and tells all sessions of a change';
+'internal: checks the pattern of a row of rag.redactions, and notifies all sessions of a change';
 COMMENT ON TABLE rag.redactions IS
-'what is replaced in the log of agents before it is stored: in the strings of input, output and attributes, their keys too, in numbers, in names of agents, models and steps, and in errors. Who owns the extension''s tables may change it';
-COMMENT ON COLUMN rag.redactions.name IS 'what it is called; they are used in the order of their names';
+'patterns that are replaced in the log of agents before it is stored';
+COMMENT ON COLUMN rag.redactions.name IS 'name of the pattern; patterns are applied in the order of their names';
 COMMENT ON COLUMN rag.redactions.pattern IS
 'regular expression of the Rust crate regex, whose time is linear in the text: no look-around, no back-references';
-COMMENT ON COLUMN rag.redactions.replacement IS 'what stands in its place; ${1} is what the first group has matched';
-COMMENT ON COLUMN rag.redactions.enabled IS 'false: nothing is replaced';
-COMMENT ON COLUMN rag.redactions.of_key IS 'true: the pattern is for the names of members of JSON objects, and the whole value under such a name is replaced';
+COMMENT ON COLUMN rag.redactions.replacement IS 'text that replaces a match; ${1} is the match of the first group';
+COMMENT ON COLUMN rag.redactions.enabled IS 'false: the pattern is not applied';
+COMMENT ON COLUMN rag.redactions.of_key IS 'true: the pattern is matched with names of members of JSON objects, and the whole value of a matching name is replaced';

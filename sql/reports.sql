@@ -1,5 +1,5 @@
--- What agents did, in sums: the database's worker folds runs and steps into these tables soon after they are committed, and
--- the views read nothing else, so that a report over millions of steps takes milliseconds. See src/agent_log/rollup.rs.
+-- Sums of what agents did. The database's coordinator folds runs and steps into these tables soon after their commit, and the views read
+-- only these tables, so that a report over millions of steps takes milliseconds. See src/agent_log/rollup.rs.
 
 CREATE AGGREGATE rag._histogram (double precision) (
   SFUNC = rag._histogram_add, STYPE = bytea, COMBINEFUNC = rag._histogram_merge, PARALLEL = SAFE
@@ -9,8 +9,8 @@ CREATE AGGREGATE rag._histogram_sum (bytea) (
   SFUNC = rag._histogram_merge, STYPE = bytea, COMBINEFUNC = rag._histogram_merge, PARALLEL = SAFE
 );
 
--- Days are those of `started` in UTC. Texts of keys are cut to 150 characters, and nothing is an empty text, so that each row
--- has a key that an index takes.
+-- Days are those of `started` in UTC. Texts in keys are cut to 150 characters, and NULL becomes an empty text, so that an index can hold
+-- each key.
 CREATE TABLE rag._run_day (
   day date NOT NULL,
   owner name NOT NULL,
@@ -70,7 +70,7 @@ CREATE TABLE rag._slow_step (
   PRIMARY KEY (day, owner, agent, kind, id)
 );
 
--- Groups of which something could not be added to the sums: see src/agent_log/report_gaps.rs.
+-- Groups with rows that could not be added to the sums: see src/agent_log/report_gaps.rs.
 CREATE TABLE rag._report_gap (
   day date NOT NULL,
   owner name NOT NULL,
@@ -83,8 +83,8 @@ CREATE TABLE rag._report_gap (
   PRIMARY KEY (day, owner, agent, kind)
 );
 
--- How far the folding is: one row. Its name comes after those of the tables that it is about, so that a dump brings it after
--- their rows. A row of another server says that these have come from there: numbers of transactions mean nothing here then.
+-- The progress of folding, in one row. The table's name sorts after those of the tables that it describes, so that a dump brings it after
+-- their rows. If the row is of another server, so are their transaction numbers, which are not valid here.
 CREATE TABLE rag._totals_progress (
   server uuid NOT NULL,
   written bigint NOT NULL,
@@ -96,7 +96,7 @@ CREATE TABLE rag._totals_progress (
   foreign_step bigint NOT NULL
 );
 
--- Where a publication for all tables has it, rows of a table without a key can be changed only so.
+-- A table without a key that a publication for all tables includes needs this for UPDATE and DELETE.
 ALTER TABLE rag._totals_progress REPLICA IDENTITY FULL;
 
 SELECT pg_catalog.pg_extension_config_dump('rag._run_day', '');
@@ -107,30 +107,30 @@ SELECT pg_catalog.pg_extension_config_dump('rag._report_gap', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._totals_progress', '');
 
 COMMENT ON AGGREGATE rag._histogram (double precision) IS 'internal: durations in milliseconds, counted in buckets';
-COMMENT ON AGGREGATE rag._histogram_sum (bytea) IS 'internal: histograms of rag._histogram in one';
-COMMENT ON FUNCTION rag._histogram_add(bytea, double precision) IS 'internal: of rag._histogram';
-COMMENT ON FUNCTION rag._histogram_merge(bytea, bytea) IS 'internal: of rag._histogram_sum';
-COMMENT ON FUNCTION rag._quantile(bytea, double precision) IS 'internal: the duration of which this part of all is not longer, within 2 %; NULL of a damaged histogram';
-COMMENT ON FUNCTION rag._error_pattern(text) IS 'internal: what texts of the same failure have in common';
-COMMENT ON TABLE rag._run_day IS 'internal: runs that have ended, by the day (UTC) on which they began';
-COMMENT ON COLUMN rag._run_day.durations IS 'rag._histogram of milliseconds from begin to end';
+COMMENT ON AGGREGATE rag._histogram_sum (bytea) IS 'internal: merges histograms of rag._histogram';
+COMMENT ON FUNCTION rag._histogram_add(bytea, double precision) IS 'internal: transition function of rag._histogram';
+COMMENT ON FUNCTION rag._histogram_merge(bytea, bytea) IS 'internal: transition function of rag._histogram_sum';
+COMMENT ON FUNCTION rag._quantile(bytea, double precision) IS 'internal: quantile of a histogram''s durations, within 2 %; NULL for a damaged histogram';
+COMMENT ON FUNCTION rag._error_pattern(text) IS 'internal: the common part of texts of the same failure';
+COMMENT ON TABLE rag._run_day IS 'internal: ended runs, by the day (UTC) on which they began';
+COMMENT ON COLUMN rag._run_day.durations IS 'rag._histogram of milliseconds from start to end';
 COMMENT ON TABLE rag._step_day IS 'internal: steps, by the day (UTC) on which they began';
-COMMENT ON COLUMN rag._step_day.status IS 'that of the step; waiting also for those that were approved or rejected later';
+COMMENT ON COLUMN rag._step_day.status IS 'status of the step; waiting also for calls that were approved or rejected later';
 COMMENT ON COLUMN rag._step_day.durations IS 'rag._histogram of milliseconds';
-COMMENT ON TABLE rag._error_day IS 'internal: errors of steps and runs by what their texts have in common; see rag.error_groups';
-COMMENT ON COLUMN rag._error_day.kind IS 'of the step; run for errors that ended a run';
+COMMENT ON TABLE rag._error_day IS 'internal: errors of steps and runs, grouped by the common part of their texts; see rag.error_groups';
+COMMENT ON COLUMN rag._error_day.kind IS 'kind of the step; run for errors that ended a run';
 COMMENT ON TABLE rag._slow_step IS 'internal: the 20 longest steps of each day, owner, agent and kind';
-COMMENT ON TABLE rag._report_gap IS 'internal: what is in no sum, since it could not be added; see rag.report_gaps';
+COMMENT ON TABLE rag._report_gap IS 'internal: rows that could not be added to a sum; see rag.report_gaps';
 COMMENT ON TABLE rag._totals_progress IS 'internal: how far steps are folded into reports; see rag.stat_reports';
-COMMENT ON COLUMN rag._totals_progress.server IS 'as rag._server has it';
-COMMENT ON COLUMN rag._totals_progress.written IS 'with step_id, the last step that is folded, in the order of both';
-COMMENT ON COLUMN rag._totals_progress.anew_before IS 'where sums are computed anew: of the steps of transactions before this one, and of foreign ones';
-COMMENT ON COLUMN rag._totals_progress.kept IS 'days of which more is in the sums than in the tables: they are not computed anew';
-COMMENT ON COLUMN rag._totals_progress.foreign_from IS 'rows of transactions from this one on that were here when it had not begun are of another server';
-COMMENT ON COLUMN rag._totals_progress.foreign_step IS 'the last of these';
+COMMENT ON COLUMN rag._totals_progress.server IS 'as in rag._server';
+COMMENT ON COLUMN rag._totals_progress.written IS 'with step_id: the last folded step, ordered by both';
+COMMENT ON COLUMN rag._totals_progress.anew_before IS 'while sums are recomputed: steps of transactions before this one, and of another server, are to be added';
+COMMENT ON COLUMN rag._totals_progress.kept IS 'days whose sums include rows that are no longer in the tables: they are not recomputed';
+COMMENT ON COLUMN rag._totals_progress.foreign_from IS 'rows of transactions from this one on that existed before it began are of another server';
+COMMENT ON COLUMN rag._totals_progress.foreign_step IS 'id of the last such row';
 
--- The barrier keeps functions in a reader's query from seeing rows that the reader does not see. The order within is there so that
--- a LIMIT reads no more than it gives.
+-- A security barrier, so that functions in a reader's query do not see other roles' rows. The view is ordered so that a LIMIT reads no
+-- more rows than it returns.
 CREATE VIEW rag.run_summary WITH (security_barrier) AS
 SELECT r.id,
        r.agent,
@@ -247,6 +247,46 @@ WHERE kind = 'tool' AND status <> 'waiting'
 GROUP BY owner, agent, name
 ORDER BY name, agent, owner;
 
+CREATE VIEW rag.step_daily WITH (security_barrier) AS
+SELECT pg_catalog.hashtextextended(pg_catalog.concat_ws(chr(31), day, owner, agent, kind, name, model), 0) AS id,
+       day,
+       agent,
+       owner,
+       kind,
+       nullif(name, '') AS name,
+       nullif(model, '') AS model,
+       least(pg_catalog.sum(steps), 9223372036854775807::numeric)::bigint AS steps,
+       least(coalesce(pg_catalog.sum(steps) FILTER (WHERE status = 'error'), 0), 9223372036854775807::numeric)::bigint AS errors,
+       least(pg_catalog.sum(input_tokens), 9223372036854775807::numeric)::bigint AS input_tokens,
+       least(pg_catalog.sum(output_tokens), 9223372036854775807::numeric)::bigint AS output_tokens,
+       pg_catalog.sum(CASE WHEN cost > 1e200::double precision THEN 1e200::double precision ELSE cost END) AS cost,
+       rag._quantile(rag._histogram_sum(durations), 0.5) AS p50_ms,
+       rag._quantile(rag._histogram_sum(durations), 0.95) AS p95_ms
+FROM rag._step_day
+WHERE status <> 'waiting'
+  AND (owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors)))
+GROUP BY day, owner, agent, kind, name, model
+ORDER BY day DESC, agent, kind, name, model, owner;
+
+CREATE VIEW rag.error_daily WITH (security_barrier) AS
+SELECT pg_catalog.hashtextextended(pg_catalog.concat_ws(chr(31), day, owner, agent, kind, name, sqlstate, pattern), 0) AS id,
+       day,
+       agent,
+       owner,
+       kind,
+       nullif(name, '') AS name,
+       nullif(sqlstate, '') AS sqlstate,
+       pattern AS error,
+       errors AS count,
+       first_seen,
+       last_seen,
+       error AS example,
+       run_id,
+       step_id
+FROM rag._error_day
+WHERE owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors))
+ORDER BY day DESC, errors DESC;
+
 CREATE VIEW rag.stat_reports AS
 SELECT t.folded AS folded_at,
        (SELECT pg_catalog.count(*) FROM (
@@ -272,52 +312,71 @@ SELECT day, agent, owner, kind, missing, sqlstate, message, noted_at
 FROM rag._report_gap
 WHERE owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors));
 
-GRANT SELECT ON rag.report_gaps, rag.run_summary, rag.agent_daily, rag.slowest_steps, rag.error_groups, rag.tool_stats, rag.stat_reports TO PUBLIC;
+GRANT SELECT ON rag.report_gaps, rag.run_summary, rag.agent_daily, rag.slowest_steps, rag.error_groups, rag.error_daily, rag.step_daily, rag.tool_stats, rag.stat_reports TO PUBLIC;
 
 COMMENT ON VIEW rag.run_summary IS
-'a row for each run of rag.runs with the sums of its steps, the latest first: as of now. Filter by id, started or agent, or take the first ones: rows are summed up as they are read';
-COMMENT ON COLUMN rag.run_summary.duration_ms IS 'from begin to end; NULL: it has not ended';
-COMMENT ON COLUMN rag.run_summary.tool_calls IS 'without those that wait for an approval, or were rejected';
+'a row for each run of rag.runs with the sums of its steps as of now, the latest first';
+COMMENT ON COLUMN rag.run_summary.duration_ms IS 'from start to end; NULL if it has not ended';
+COMMENT ON COLUMN rag.run_summary.tool_calls IS 'without calls that wait for approval or were rejected';
 COMMENT ON COLUMN rag.run_summary.errors IS 'steps with status error';
-COMMENT ON COLUMN rag.run_summary.last_error IS 'what ended the run, else the error of its last step that failed';
+COMMENT ON COLUMN rag.run_summary.last_error IS 'error that ended the run, or the error of its last failed step';
 COMMENT ON COLUMN rag.run_summary.rolled_back IS 'see rag.runs';
 COMMENT ON VIEW rag.agent_daily IS
-'runs and steps of each day and agent, one''s own, and everybody''s for members of rag_auditor and superusers; within a second or two of their commit, see rag.stat_reports. Days outlive rag.log_retention';
-COMMENT ON COLUMN rag.agent_daily.id IS 'of day, agent and owner';
-COMMENT ON COLUMN rag.agent_daily.day IS 'on which runs and steps began, in UTC';
-COMMENT ON COLUMN rag.agent_daily.runs IS 'that have ended. One that was gone on with counts as it ended the first time';
-COMMENT ON COLUMN rag.agent_daily.success_rate IS 'part of the runs that are done, from 0 to 1';
-COMMENT ON COLUMN rag.agent_daily.p50_ms IS 'median of the runs'' durations, within 2 %; NULL where what is stored of them is damaged';
+'runs and steps per day and agent; visible as in rag.steps; days outlive rag.log_retention';
+COMMENT ON COLUMN rag.agent_daily.id IS 'hash of day, agent and owner';
+COMMENT ON COLUMN rag.agent_daily.day IS 'day in UTC on which runs and steps began';
+COMMENT ON COLUMN rag.agent_daily.runs IS 'runs that have ended; a resumed run counts with its first end';
+COMMENT ON COLUMN rag.agent_daily.success_rate IS 'share of the runs that are done, from 0 to 1';
+COMMENT ON COLUMN rag.agent_daily.p50_ms IS 'median of the runs'' durations, within 2 %; NULL if the stored durations are damaged';
 COMMENT ON COLUMN rag.agent_daily.p95_ms IS '95th percentile of the runs'' durations, within 2 %';
-COMMENT ON COLUMN rag.agent_daily.steps IS 'also of runs that have not ended';
+COMMENT ON COLUMN rag.agent_daily.steps IS 'steps, including those of runs that have not ended';
 COMMENT ON COLUMN rag.agent_daily.errors IS 'steps with status error';
 COMMENT ON VIEW rag.slowest_steps IS
-'the steps that took longest, the longest first: of each day, owner, agent and kind the first 20, exactly; who sees what as in rag.steps, how fresh as rag.agent_daily';
+'the 20 longest steps of each day, owner, agent and kind, the longest first; visible as in rag.steps';
 COMMENT ON VIEW rag.error_groups IS
-'errors of steps and runs with what their texts have in common, the latest first: # stands for words with digits, … for what is in quotation marks; who sees what as in rag.steps, how fresh as rag.agent_daily';
-COMMENT ON COLUMN rag.error_groups.id IS 'of the group';
-COMMENT ON COLUMN rag.error_groups.kind IS 'of the steps; run: errors that ended runs';
-COMMENT ON COLUMN rag.error_groups.error IS 'what the texts have in common';
-COMMENT ON COLUMN rag.error_groups.example IS 'the latest text, its first 500 characters';
-COMMENT ON COLUMN rag.error_groups.run_id IS 'run of the latest';
-COMMENT ON COLUMN rag.error_groups.step_id IS 'step of the latest';
+'errors of steps and runs, grouped by the common part of their texts, the latest first; visible as in rag.steps';
+COMMENT ON COLUMN rag.error_groups.id IS 'hash of the group';
+COMMENT ON COLUMN rag.error_groups.kind IS 'kind of the steps; run: errors that ended runs';
+COMMENT ON COLUMN rag.error_groups.error IS 'common part of the texts: # stands for words with digits, … for text in quotation marks';
+COMMENT ON COLUMN rag.error_groups.example IS 'first 500 characters of the latest text';
+COMMENT ON COLUMN rag.error_groups.run_id IS 'run of the latest error';
+COMMENT ON COLUMN rag.error_groups.step_id IS 'step of the latest error';
 COMMENT ON VIEW rag.tool_stats IS
-'calls of each tool by each agent; who sees what as in rag.steps, how fresh as rag.agent_daily';
-COMMENT ON COLUMN rag.tool_stats.id IS 'of tool, agent and owner';
-COMMENT ON COLUMN rag.tool_stats.error_rate IS 'part of the calls that failed, from 0 to 1';
+'calls per tool and agent; visible as in rag.steps';
+COMMENT ON COLUMN rag.tool_stats.id IS 'hash of tool, agent and owner';
+COMMENT ON COLUMN rag.tool_stats.error_rate IS 'share of the calls that failed, from 0 to 1';
 COMMENT ON COLUMN rag.tool_stats.p50_ms IS 'median of the calls'' durations, within 2 %';
 COMMENT ON COLUMN rag.tool_stats.p95_ms IS '95th percentile of the calls'' durations, within 2 %';
-COMMENT ON COLUMN rag.tool_stats.last_used IS 'begin of the last call';
+COMMENT ON COLUMN rag.tool_stats.last_used IS 'start of the last call';
+COMMENT ON VIEW rag.step_daily IS
+'steps per day, agent, kind, name and model: tools, retrievals, models and what they cost; visible as in rag.steps; days outlive rag.log_retention';
+COMMENT ON COLUMN rag.step_daily.id IS 'hash of day, agent, owner, kind, name and model';
+COMMENT ON COLUMN rag.step_daily.day IS 'day in UTC on which the steps began';
+COMMENT ON COLUMN rag.step_daily.name IS 'first 150 characters of the name of the tool, the collection or the function';
+COMMENT ON COLUMN rag.step_daily.steps IS 'steps, without calls that wait for approval';
+COMMENT ON COLUMN rag.step_daily.errors IS 'steps with status error';
+COMMENT ON COLUMN rag.step_daily.p50_ms IS 'median of the steps'' durations, within 2 %';
+COMMENT ON COLUMN rag.step_daily.p95_ms IS '95th percentile of the steps'' durations, within 2 %';
+COMMENT ON VIEW rag.error_daily IS
+'errors of steps and runs per day, grouped as in rag.error_groups; visible as in rag.steps; days outlive rag.log_retention';
+COMMENT ON COLUMN rag.error_daily.id IS 'hash of day and group';
+COMMENT ON COLUMN rag.error_daily.day IS 'day in UTC on which the steps began';
+COMMENT ON COLUMN rag.error_daily.kind IS 'kind of the steps; run: errors that ended runs';
+COMMENT ON COLUMN rag.error_daily.error IS 'common part of the texts, as in rag.error_groups';
+COMMENT ON COLUMN rag.error_daily.count IS 'errors of the day';
+COMMENT ON COLUMN rag.error_daily.example IS 'first 500 characters of the day''s latest text';
+COMMENT ON COLUMN rag.error_daily.run_id IS 'run of the day''s latest error';
+COMMENT ON COLUMN rag.error_daily.step_id IS 'step of the day''s latest error';
 COMMENT ON VIEW rag.stat_reports IS
-'how fresh the reports are; no row before the first step was folded. A transaction that has written and has not ended, in any database, keeps steps of later ones out of the reports until it ends';
+'how current the reports are; no row before the first step is folded';
 COMMENT ON COLUMN rag.stat_reports.folded_at IS 'when steps were last added';
-COMMENT ON COLUMN rag.stat_reports.waiting IS 'steps that are committed and not in the reports; counted up to 100,000';
-COMMENT ON COLUMN rag.stat_reports.computed_anew IS 'whether sums are computed anew from the steps that are there, after a restore';
-COMMENT ON COLUMN rag.stat_reports.held_back_by IS 'process of the oldest transaction that has written, which steps may be waiting for; NULL also where you may not see it';
+COMMENT ON COLUMN rag.stat_reports.waiting IS 'committed steps that are not in the reports yet; counted up to 100,000';
+COMMENT ON COLUMN rag.stat_reports.computed_anew IS 'whether sums are being recomputed from the existing steps, after a restore';
+COMMENT ON COLUMN rag.stat_reports.held_back_by IS 'process of the oldest open transaction, in any database, that has written: steps of later transactions wait for its end; NULL also if the reader may not see it';
 COMMENT ON VIEW rag.report_gaps IS
-'runs and steps that are in no report, since they could not be added to its sums: a value is damaged, or a sum too large. Others are not held up; who sees what as in rag.steps';
-COMMENT ON COLUMN rag.report_gaps.day IS 'on which they began, in UTC';
+'runs and steps that are in no report because they could not be added to its sums; visible as in rag.steps';
+COMMENT ON COLUMN rag.report_gaps.day IS 'day in UTC on which they began';
 COMMENT ON COLUMN rag.report_gaps.kind IS 'step or run';
-COMMENT ON COLUMN rag.report_gaps.missing IS 'how many are not in the reports';
+COMMENT ON COLUMN rag.report_gaps.missing IS 'number of runs or steps that are not in the reports';
 COMMENT ON COLUMN rag.report_gaps.message IS 'why the last ones could not be added';
 COMMENT ON COLUMN rag.report_gaps.noted_at IS 'when the last ones were left out';

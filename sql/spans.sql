@@ -1,7 +1,7 @@
--- Runs and steps as OpenTelemetry's spans.
+-- Runs and steps as OpenTelemetry spans.
 
--- Numbers that are the same each time: where the application has not given a trace, a run is one of its own. Beginnings are in
--- them, so that runs of other databases have others.
+-- Ids are hashes, so that each export has the same ones. A run without a trace of the application is a trace of its own. The start time is
+-- part of the hash, so that runs of other databases have other ids.
 CREATE FUNCTION rag._span_id(what text, id bigint, began timestamptz) RETURNS text LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
   SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(what, 'UTF8') || pg_catalog.int8send(id)
@@ -10,7 +10,7 @@ END;
 
 CREATE FUNCTION rag._unix_nano(moment timestamptz, plus_ms double precision) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-  -- What OTLP has no number for is the beginning of time.
+  -- A time that OTLP cannot represent becomes 0.
   SELECT CASE WHEN moment > 'epoch' AND moment < '2250-01-01 00:00:00+00'
               THEN (extract(epoch FROM moment) * 1000000000::numeric
                     + pg_catalog.round(greatest(least(coalesce(plus_ms, 0), 1e12), 0)::numeric * 1000000::numeric))::bigint::text
@@ -114,28 +114,28 @@ END;
 
 ALTER FUNCTION rag.trace(bigint, integer, boolean) ROWS 20;
 
-COMMENT ON FUNCTION rag._span_id(text, bigint, timestamptz) IS 'internal: numbers of traces and spans';
+COMMENT ON FUNCTION rag._span_id(text, bigint, timestamptz) IS 'internal: ids of traces and spans';
 COMMENT ON FUNCTION rag._unix_nano(timestamptz, double precision) IS 'internal: nanoseconds since 1970';
-COMMENT ON FUNCTION rag._spans(boolean) IS 'internal: rows of rag.spans, with what was given and what came of it where it is wanted';
+COMMENT ON FUNCTION rag._spans(boolean) IS 'internal: rows of rag.spans, with inputs and outputs if the argument is true';
 COMMENT ON FUNCTION rag._span_messages(boolean) IS 'internal: rows of rag.spans as OTLP writes them in JSON';
 COMMENT ON FUNCTION rag._span_name(text, text, text) IS 'internal: name of a span';
-COMMENT ON FUNCTION rag._span_attributes(jsonb) IS 'internal: attributes of a span, of a row of rag.runs or rag.steps';
+COMMENT ON FUNCTION rag._span_attributes(jsonb) IS 'internal: attributes of a span, from a row of rag.runs or rag.steps';
 COMMENT ON FUNCTION rag._otlp(jsonb) IS 'internal: spans as a request to a collector';
 COMMENT ON FUNCTION rag._version() IS 'internal: version of the library';
-COMMENT ON FUNCTION rag._semconv_url() IS 'internal: the version of OpenTelemetry''s semantic conventions that attributes are named by';
+COMMENT ON FUNCTION rag._semconv_url() IS 'internal: version of OpenTelemetry''s semantic conventions whose attribute names are used';
 COMMENT ON VIEW rag.spans IS
-'runs and steps as spans of OTLP, whose names these are: a run is the root of its steps, or a child of the application''s span where rag.start_run was given a traceparent; who sees what as in rag.steps';
+'runs and steps as OTLP spans, with OTLP''s column names; visible as in rag.steps';
 COMMENT ON COLUMN rag.spans.id IS 'the same as span_id';
 COMMENT ON COLUMN rag.spans.trace_id IS '32 hexadecimal digits';
 COMMENT ON COLUMN rag.spans.span_id IS '16 hexadecimal digits';
-COMMENT ON COLUMN rag.spans.name IS 'as OpenTelemetry''s conventions for generative AI say: invoke_agent support, chat gpt-4o, execute_tool get_order';
+COMMENT ON COLUMN rag.spans.name IS 'by OpenTelemetry''s conventions for generative AI: invoke_agent support, chat gpt-4o, execute_tool get_order';
 COMMENT ON COLUMN rag.spans.kind IS '1: internal, 3: client';
-COMMENT ON COLUMN rag.spans.attributes IS 'OTLP''s array of keys and values, without what was given to a step and what came of it';
-COMMENT ON COLUMN rag.spans.status IS 'code 2: an error, with its message; 0 else';
-COMMENT ON COLUMN rag.spans.step_id IS 'NULL: the run';
+COMMENT ON COLUMN rag.spans.attributes IS 'OTLP''s array of keys and values, without inputs and outputs';
+COMMENT ON COLUMN rag.spans.status IS 'code 2: an error, with its message; otherwise 0';
+COMMENT ON COLUMN rag.spans.step_id IS 'NULL: the span is the run''s';
 COMMENT ON FUNCTION rag.otlp(bigint, boolean) IS
-'a run as a request that an OpenTelemetry collector accepts at /v1/traces; content: with what was given to steps and what came of it. NULL where there is no such run';
+'a run as a request that an OpenTelemetry collector accepts at /v1/traces; NULL if the caller has no such run';
 COMMENT ON FUNCTION rag.export_spans(timestamptz, timestamptz, boolean, integer) IS
-'runs and steps that began between two moments, as requests that an OpenTelemetry collector accepts at /v1/traces, each with so many spans at most';
+'runs and steps that began in a period, as requests that an OpenTelemetry collector accepts at /v1/traces';
 COMMENT ON FUNCTION rag.trace(bigint, integer, boolean) IS
-'a run as a tree for people: a line for each step under its parent, how long it took, when in the run that was, tokens, cost, error and texts, cut to width columns; ascii: without lines that not every terminal has';
+'a run as a tree to read: a line for each step, under its parent';

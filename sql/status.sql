@@ -1,4 +1,4 @@
--- What the engine has done and does.
+-- State and counters of the engine.
 
 CREATE VIEW rag.stat_engine AS SELECT * FROM rag._stat_engine();
 
@@ -9,6 +9,6 @@ ALTER FUNCTION rag._stat_engine() ROWS 5;
 ALTER FUNCTION rag._reports() ROWS 5;
 ALTER FUNCTION rag.status() ROWS 12;
 
-COMMENT ON FUNCTION rag.status() IS 'state of ragstone on this server, a row per property; does not start the engine';
+COMMENT ON FUNCTION rag.status() IS 'state of Ragstone on this server, a row per property; does not start the engine';
 COMMENT ON FUNCTION rag._stat_engine() IS 'internal: rows of rag.stat_engine';
-COMMENT ON FUNCTION rag._reports() IS 'internal: collections of this database that a session is filling at this moment, as far as the current role may know of them';
+COMMENT ON FUNCTION rag._reports() IS 'internal: collections of this database that sessions are filling now, as far as the current role may see them';

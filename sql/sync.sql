@@ -1,9 +1,8 @@
--- How collections follow their sources: what has changed and is not done yet, what failed, and how to see it.
+-- How collections follow their sources: the queue of changes, failures, and the views that show them.
 
 CREATE FUNCTION rag._text("any") RETURNS text LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ragstone_text';
 
--- Only ever added to by writers; the worker deletes exactly what it has read. A row without a key means that all rows are
--- to be compared.
+-- Writers only insert; the worker deletes exactly the rows that it has read. A row without a key requests a comparison of all rows.
 CREATE TABLE rag._queue (
   id bigint GENERATED ALWAYS AS IDENTITY,
   collection bigint NOT NULL,
@@ -11,12 +10,13 @@ CREATE TABLE rag._queue (
   queued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   writer xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
   is_fill boolean NOT NULL DEFAULT false,
-  -- Collections take turns, and in each of them changes go before what a comparison with the source has found. No other index
-  -- has the numbers in order: where statistics say that all rows are of one kind, a scan of all of them would look as cheap.
+  -- Collections take turns, and within one, changes precede rows that a comparison with the source queued. No other index has the
+  -- ids in order: with statistics that say all rows are of one kind, the planner would find a scan of it as cheap.
   PRIMARY KEY (collection, is_fill, id)
 );
 
--- A search looks for the rows of its hits: text that is older than its row is not shown. Keys can be longer than a B-tree takes.
+-- A search looks up the rows of its hits here, since text older than its row is not shown. A hash index, because keys can be longer than
+-- a B-tree permits.
 CREATE INDEX ON rag._queue USING hash (key);
 
 CREATE TABLE rag._failure (
@@ -38,13 +38,13 @@ SELECT pg_catalog.pg_extension_config_dump('rag._queue', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._queue_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._failure', '');
 
-COMMENT ON TABLE rag._queue IS 'internal: keys of rows that have changed and are not indexed yet';
+COMMENT ON TABLE rag._queue IS 'internal: keys of changed rows that are not indexed yet';
 COMMENT ON SEQUENCE rag._queue_id_seq IS 'internal: numbers of changes';
-COMMENT ON COLUMN rag._queue.key IS 'the key columns as text; NULL: compare all rows';
-COMMENT ON COLUMN rag._queue.writer IS 'transaction that noted it';
-COMMENT ON COLUMN rag._queue.is_fill IS 'whether a comparison with the source found it, as in a first fill, and not a trigger';
+COMMENT ON COLUMN rag._queue.key IS 'values of the key columns as text; NULL: compare all rows';
+COMMENT ON COLUMN rag._queue.writer IS 'transaction that queued it';
+COMMENT ON COLUMN rag._queue.is_fill IS 'whether a comparison with the source queued it, as in a first fill, and not a trigger';
 COMMENT ON TABLE rag._failure IS 'internal: rows that could not be indexed; see rag.failed';
-COMMENT ON COLUMN rag._failure.retry_at IS 'when it is tried again; NULL: not any more';
+COMMENT ON COLUMN rag._failure.retry_at IS 'time of the next attempt; NULL: given up';
 
 CREATE VIEW rag.failed WITH (security_barrier) AS
 SELECT c.name AS collection, c.source, f.key, f.attempts, f.sqlstate, f.message, f.detail, f.failed_at, f.retry_at
@@ -55,10 +55,10 @@ WHERE pg_catalog.pg_has_role(s.relowner, 'USAGE');
 
 GRANT SELECT ON rag.failed TO PUBLIC;
 
-COMMENT ON VIEW rag.failed IS 'rows that could not be indexed, for owners of their tables; retry_at NULL: given up, see rag.retry_failed';
+COMMENT ON VIEW rag.failed IS 'rows that could not be indexed, shown to the owners of their tables';
 
--- The state of each collection, for all views. A collection that is being created is seen only through its report: its row is not
--- committed yet. Where there is nothing to do, a collection is current whatever its provider does.
+-- The state of each collection, for all views. A collection that is being created is visible only through its report, since its row is
+-- not committed yet. A collection without work is current, even if its provider fails.
 CREATE VIEW rag._collection_state AS
 SELECT c.id,
        coalesce(c.name, r.collection) AS name,
@@ -92,7 +92,7 @@ SELECT c.id,
        r.pid,
        CASE WHEN c.id IS NULL
          THEN EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.pid = r.pid AND pg_catalog.pg_has_role(a.usesysid, 'USAGE'))
-         -- Where the source was dropped, its last owner should find what is left, and drop it. 10 is the first superuser.
+         -- If the source was dropped, its last owner has to find the rest in order to drop it. 10 is the bootstrap superuser.
          ELSE c.successor_of IS NULL AND c.predecessor_of IS NULL
            AND coalesce(pg_catalog.has_any_column_privilege(c.source, 'SELECT'), pg_catalog.pg_has_role(coalesce(o.accepted, 10), 'USAGE'))
        END AS is_visible,
@@ -122,10 +122,10 @@ CROSS JOIN LATERAL (
          END AS state) s;
 
 COMMENT ON VIEW rag._collection_state IS 'internal: the state of each collection and its progress, as rag.collections and rag.stat_collection show them';
-COMMENT ON COLUMN rag._collection_state.is_visible IS 'whether the reader may know of it, and it is not a part of a migration';
-COMMENT ON COLUMN rag._collection_state.hides_rows IS 'whether row-level security hides rows of the source from the reader, of which numbers of rows would tell';
+COMMENT ON COLUMN rag._collection_state.is_visible IS 'whether the reader may see it, and it is not part of a migration';
+COMMENT ON COLUMN rag._collection_state.hides_rows IS 'whether row-level security hides rows of the source from the reader, so that counts would reveal them';
 COMMENT ON COLUMN rag._collection_state.state IS
-'creating: by a transaction that has not ended. restoring: a dump is being read. filling: the first fill, up to its indexes. indexing: changes are queued, rows that failed are tried again, or rag.refresh_collection works. current: nothing is to do, or the collection is manual and no session refreshes it. waiting: something is to do, and is tried again at next_try. failed: it does not follow its source';
+'creating: its transaction has not ended. restoring: a dump is being restored. filling: the first fill, up to its indexes. indexing: changes are queued, failed rows are retried, or rag.refresh_collection runs. current: nothing is to be done, or the collection is manual and no session refreshes it. waiting: work is to be done, and is retried at next_try. failed: it does not follow its source';
 
 CREATE VIEW rag.collections WITH (security_barrier) AS
 SELECT s.name,
@@ -163,15 +163,15 @@ WHERE s.is_visible;
 
 GRANT SELECT ON rag.collections TO PUBLIC;
 
-COMMENT ON VIEW rag.collections IS 'collections whose source the reader may read something of, their state, and how far their creation or refresh has come';
-COMMENT ON COLUMN rag.collections.id IS 'its number, which the channel rag_current tells when it becomes current';
-COMMENT ON COLUMN rag.collections.source_rows IS 'NULL, as chunks, for roles from which row-level security hides rows of the source';
+COMMENT ON VIEW rag.collections IS 'collections of whose source the reader may read a column, their state, and the progress of their creation or refresh';
+COMMENT ON COLUMN rag.collections.id IS 'number that is sent on the channel rag_current when it becomes current';
+COMMENT ON COLUMN rag.collections.source_rows IS 'NULL, as is chunks, for roles from which row-level security hides rows of the source';
 COMMENT ON COLUMN rag.collections.state IS 'creating, restoring, filling, indexing, current, waiting or failed';
-COMMENT ON COLUMN rag.collections.reason IS 'why it has failed, what it waits for';
-COMMENT ON COLUMN rag.collections.since IS 'since when it is in this state';
-COMMENT ON COLUMN rag.collections.next_try IS 'when what it waits for is tried again';
+COMMENT ON COLUMN rag.collections.reason IS 'why it has failed, or what it waits for';
+COMMENT ON COLUMN rag.collections.since IS 'when it entered this state';
+COMMENT ON COLUMN rag.collections.next_try IS 'when a waiting collection is retried';
 
--- Chunks and rows are the sums that search needs anyway, so they cost no counting.
+-- Chunks and rows are the sums that search keeps anyway, so that nothing is counted here.
 CREATE VIEW rag.stat_collection WITH (security_barrier) AS
 SELECT s.name AS collection,
        c.sync,
@@ -199,48 +199,51 @@ WHERE s.is_visible;
 
 GRANT SELECT ON rag.stat_collection TO PUBLIC;
 
-COMMENT ON VIEW rag.stat_collection IS 'state of each collection, and how far it is behind its source; rows and chunks as of the last time that it was current';
-COMMENT ON COLUMN rag.stat_collection.rows IS 'NULL, as chunks and failed, for roles from which row-level security hides rows of the source';
-COMMENT ON COLUMN rag.stat_collection.rows_done IS 'rows that were indexed since the worker, or the session that creates or refreshes the collection, began';
-COMMENT ON COLUMN rag.stat_collection.bytes IS 'size on disk of its tables with their indexes; NULL while a session has locked one of them';
+COMMENT ON VIEW rag.stat_collection IS 'state of each collection, and how far it is behind its source';
+COMMENT ON COLUMN rag.stat_collection.rows IS 'as of the last time that it was current; rows, chunks and failed are NULL for roles from which row-level security hides rows of the source';
+COMMENT ON COLUMN rag.stat_collection.chunks IS 'as of the last time that it was current';
+COMMENT ON COLUMN rag.stat_collection.queued IS 'changes in the queue';
+COMMENT ON COLUMN rag.stat_collection.oldest_queued_age IS 'age of the oldest of them';
+COMMENT ON COLUMN rag.stat_collection.rows_done IS 'rows indexed since the worker, or the session that creates or refreshes the collection, started';
+COMMENT ON COLUMN rag.stat_collection.bytes IS 'size on disk of its two tables with their indexes; NULL while a session has locked one of them';
 COMMENT ON COLUMN rag.stat_collection.time_to_drain IS 'time for rows_left at rows_per_second';
 
 CREATE EVENT TRIGGER ragstone_follow_ddl ON ddl_command_end
-  -- A restore ends with triggers and indexes.
+  -- CREATE TRIGGER and CREATE INDEX, because a restore ends with them.
   WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'CREATE FOREIGN TABLE', 'ALTER TABLE', 'ALTER MATERIALIZED VIEW',
                'ALTER FOREIGN TABLE', 'REFRESH MATERIALIZED VIEW', 'CREATE TRIGGER', 'CREATE INDEX',
                'ALTER TEXT SEARCH CONFIGURATION', 'ALTER SCHEMA', 'ALTER EXTENSION')
   EXECUTE FUNCTION rag._follow_ddl();
 
--- When a command has ended, nothing says what it has renamed.
+-- At the end of a command nothing tells which objects it renamed, so names are read at its start.
 CREATE EVENT TRIGGER ragstone_follow_names ON ddl_command_start
   WHEN TAG IN ('ALTER TEXT SEARCH CONFIGURATION', 'ALTER SCHEMA', 'ALTER EXTENSION')
   EXECUTE FUNCTION rag._follow_names();
 
--- What a rewrite has changed is found when the command has ended.
+-- This remembers the table; ragstone_follow_ddl finds the changed rows at the end of the command.
 CREATE EVENT TRIGGER ragstone_follow_rewrites ON table_rewrite EXECUTE FUNCTION rag._follow_rewrites();
 
 CREATE EVENT TRIGGER ragstone_follow_drops ON sql_drop EXECUTE FUNCTION rag._follow_drops();
 
-COMMENT ON EVENT TRIGGER ragstone_follow_ddl IS 'lets collections follow what is done to their sources'' definitions';
-COMMENT ON EVENT TRIGGER ragstone_follow_rewrites IS 'lets collections notice tables whose values a command computes anew';
-COMMENT ON EVENT TRIGGER ragstone_follow_names IS 'lets collections follow text search configurations to other names';
-COMMENT ON EVENT TRIGGER ragstone_follow_drops IS 'lets collections notice columns that are dropped with something else, such as their type';
-COMMENT ON FUNCTION rag._capture() IS 'internal: trigger that notes changed rows of a collection''s source';
-COMMENT ON FUNCTION rag._is_built_in("any") IS 'internal: whether the argument''s type is one of PostgreSQL''s own, so that its casts are no user''s code';
-COMMENT ON FUNCTION rag._table_bytes(oid) IS 'internal: size on disk of a table with its indexes, or NULL while a session has locked it';
-COMMENT ON FUNCTION rag._follow_ddl() IS 'internal: event trigger that follows changes of a source''s definition';
-COMMENT ON FUNCTION rag._follow_rewrites() IS 'internal: event trigger that remembers which tables a command rewrites';
-COMMENT ON FUNCTION rag._follow_names() IS 'internal: event trigger that remembers what a command may rename';
-COMMENT ON FUNCTION rag._text("any") IS 'internal: a value as readers expect it, by the output function of its type and no cast';
+COMMENT ON EVENT TRIGGER ragstone_follow_ddl IS 'makes collections follow changes to the definitions of their sources';
+COMMENT ON EVENT TRIGGER ragstone_follow_rewrites IS 'makes collections notice commands that compute a table''s values anew';
+COMMENT ON EVENT TRIGGER ragstone_follow_names IS 'makes collections follow renamed text search configurations';
+COMMENT ON EVENT TRIGGER ragstone_follow_drops IS 'makes collections notice columns that are dropped together with another object, such as their type';
+COMMENT ON FUNCTION rag._capture() IS 'internal: trigger that queues changed rows of a collection''s source';
+COMMENT ON FUNCTION rag._is_built_in("any") IS 'internal: whether the argument''s type is built into PostgreSQL, so that its casts are no user''s code';
+COMMENT ON FUNCTION rag._table_bytes(oid) IS 'internal: size on disk of a table with its indexes; NULL while a session has locked it';
+COMMENT ON FUNCTION rag._follow_ddl() IS 'internal: event trigger that follows changes to a source''s definition';
+COMMENT ON FUNCTION rag._follow_rewrites() IS 'internal: event trigger that remembers the tables that a command rewrites';
+COMMENT ON FUNCTION rag._follow_names() IS 'internal: event trigger that remembers the objects that a command may rename';
+COMMENT ON FUNCTION rag._text("any") IS 'internal: a value as text, by the output function of its type and without a cast';
 COMMENT ON FUNCTION rag._follow_drops() IS 'internal: event trigger that notices dropped columns of sources';
 COMMENT ON FUNCTION rag.wait_until_current(name, interval) IS
-'wait until a collection that follows its source has everything that was committed to it; false if that took longer than the timeout';
-COMMENT ON FUNCTION rag.retry_failed(name) IS 'try the rows of a collection again that had failed; gives their number';
+'wait until everything committed to a collection''s source is searchable; returns false if the timeout is over first';
+COMMENT ON FUNCTION rag.retry_failed(name) IS 'retry the failed rows of a collection; returns their number';
 COMMENT ON FUNCTION rag.alter_collection(name, text, integer, integer, regconfig, boolean, boolean) IS
-'build a collection with another model or other chunks beside it, which takes its place when it has caught up';
-COMMENT ON FUNCTION rag.finish_migration(name) IS 'drop what a collection was before rag.alter_collection';
-COMMENT ON FUNCTION rag.rollback_migration(name) IS 'go back to what a collection was before rag.alter_collection, or give up what is being built';
+'change the model, the chunks or the analysis of words of a collection, which stays searchable meanwhile';
+COMMENT ON FUNCTION rag.finish_migration(name) IS 'drop the state that a collection had before rag.alter_collection';
+COMMENT ON FUNCTION rag.rollback_migration(name) IS 'return a collection to its state before rag.alter_collection, or abandon a migration that is still being built';
 
 CREATE VIEW rag.migrations WITH (security_barrier) AS
 SELECT o.name AS collection,
@@ -258,4 +261,6 @@ WHERE coalesce(pg_catalog.has_any_column_privilege(o.source, 'SELECT'), false);
 
 GRANT SELECT ON rag.migrations TO PUBLIC;
 
-COMMENT ON VIEW rag.migrations IS 'collections that rag.alter_collection changes; overlap is the mean share of common results in the first 10 of sampled queries';
+COMMENT ON VIEW rag.migrations IS 'migrations that rag.alter_collection began';
+COMMENT ON COLUMN rag.migrations.state IS 'building: the new collection has not caught up. switched: it is searched, and rag.finish_migration or rag.rollback_migration ends the migration';
+COMMENT ON COLUMN rag.migrations.overlap IS 'mean share of common rows among the first 10 of both collections, of 20 sampled queries';

@@ -1,7 +1,7 @@
--- Tools: functions, and searches of a collection, that language models may ask for.
+-- Tools: functions, and searches of a collection, that language models may call.
 
--- Functions go by their signatures as text: a regprocedure column would stop pg_upgrade. What a tool takes is read from the
--- catalogue at each use, so that it is never out of date.
+-- Functions are stored by their signatures as text: a regprocedure column would stop pg_upgrade. Parameters are read from the catalogue at
+-- each use, so that they are never out of date.
 CREATE TABLE rag._tool (
   name text COLLATE "C" PRIMARY KEY,
   owner name NOT NULL,
@@ -18,7 +18,7 @@ CREATE TABLE rag._tool (
   CHECK ((function IS NULL) <> (collection IS NULL))
 );
 
--- It is read as whoever uses a tool, and holds what the catalogue says of functions to everybody.
+-- It is read as the role that uses a tool, and contains only what any role can read of functions in the catalogue.
 GRANT SELECT ON rag._tool TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('rag._tool', '');
@@ -32,29 +32,29 @@ GRANT SELECT ON rag.tools TO PUBLIC;
 
 COMMENT ON TABLE rag._tool IS 'internal: tools as rag.create_tool and rag.create_search_tool made them; see rag.tools';
 COMMENT ON COLUMN rag._tool.function IS 'signature, as regprocedure writes it under a search path of pg_catalog';
-COMMENT ON COLUMN rag._tool.function_name IS 'its name alone, by which it is looked up';
+COMMENT ON COLUMN rag._tool.function_name IS 'the function''s name alone, by which it is looked up';
 COMMENT ON COLUMN rag._tool.description IS 'NULL: the comment on the function';
-COMMENT ON VIEW rag.tools IS 'tools that agents can be given, as they are now';
-COMMENT ON COLUMN rag.tools.function IS 'that is called; NULL for a search';
-COMMENT ON COLUMN rag.tools.collection IS 'that is searched; NULL for a function';
-COMMENT ON COLUMN rag.tools.description IS 'what models are told that it does';
-COMMENT ON COLUMN rag.tools.schema IS 'JSON schema of the arguments';
-COMMENT ON COLUMN rag.tools.timeout_ms IS 'longest time that a call may take';
-COMMENT ON COLUMN rag.tools.max_rows IS 'most rows of a result that a model is shown';
-COMMENT ON COLUMN rag.tools.max_bytes IS 'most bytes of a result that a model is shown';
-COMMENT ON COLUMN rag.tools.writes IS 'whether it may write; others run read-only';
-COMMENT ON COLUMN rag.tools.requires_approval IS 'whether a person has to agree to each call of an agent''s';
-COMMENT ON COLUMN rag.tools.owner IS 'role that made it. It runs with the rights of whoever calls it';
+COMMENT ON VIEW rag.tools IS 'tools that agents can use, with their current definitions';
+COMMENT ON COLUMN rag.tools.function IS 'function that is called; NULL for a search';
+COMMENT ON COLUMN rag.tools.collection IS 'collection that is searched; NULL for a function';
+COMMENT ON COLUMN rag.tools.description IS 'description for models';
+COMMENT ON COLUMN rag.tools.schema IS 'JSON Schema of the arguments';
+COMMENT ON COLUMN rag.tools.timeout_ms IS 'maximum time of a call';
+COMMENT ON COLUMN rag.tools.max_rows IS 'maximum rows of a result that a model gets';
+COMMENT ON COLUMN rag.tools.max_bytes IS 'maximum bytes of a result that a model gets';
+COMMENT ON COLUMN rag.tools.writes IS 'whether it may write; other tools are read-only';
+COMMENT ON COLUMN rag.tools.requires_approval IS 'whether a person must approve each call by an agent';
+COMMENT ON COLUMN rag.tools.owner IS 'role that made it; a call has the rights of its caller';
 COMMENT ON COLUMN rag.tools.usable IS 'whether the current role may use it now';
-COMMENT ON COLUMN rag.tools.reason IS 'why not';
+COMMENT ON COLUMN rag.tools.reason IS 'why it is not usable';
 
 COMMENT ON FUNCTION rag._tools() IS 'internal: rows of rag.tools';
 COMMENT ON FUNCTION rag.create_tool(regprocedure, text, text, integer, integer, integer, boolean, boolean, boolean) IS
-'makes a function a tool for agents; its name, its description and what it takes are the function''s own name, its comment and its arguments. It runs with the rights of whoever calls it, read-only unless it writes. Gives the tool''s name';
+'make a function a tool for agents; calls have the rights of their callers; returns the tool''s name';
 COMMENT ON FUNCTION rag.create_search_tool(text, text, text, integer, integer, integer, boolean, boolean) IS
-'makes the search of a collection a tool for agents, which gives the k best passages of rows that the caller may read. Gives the tool''s name';
-COMMENT ON FUNCTION rag.drop_tool(text) IS 'forgets a tool; its function or collection stays';
+'make the search of a collection a tool for agents; calls have the rights of their callers; returns the tool''s name';
+COMMENT ON FUNCTION rag.drop_tool(text) IS 'drop a tool; its function or collection stays';
 COMMENT ON FUNCTION rag.call_tool(text, jsonb) IS
-'calls a tool as an agent would, and gives what the model would be told: what the tool raises is a row with is_error';
+'call a tool as an agent would, and return what the model would get; an error of the tool is a row with is_error';
 
 ALTER FUNCTION rag.call_tool(text, jsonb) ROWS 1;

@@ -1,4 +1,4 @@
-//! Tests of what touches Postgres, run inside a backend by `cargo pgrx test`.
+//! Tests of code that calls PostgreSQL; `cargo pgrx test` runs them inside a backend.
 
 #[pgrx::pg_schema]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
@@ -8,13 +8,14 @@ mod tests {
     use pgrx::prelude::*;
     use ragstone_client::processes::file_lock::FileLock;
     use ragstone_core::jsonb::{Container, any_string, boolean, document, number, string_since};
+    use ragstone_pg::attempt::{in_subtransaction, try_and_undo};
     use ragstone_pg::bytes::Jsonb;
     use ragstone_pg::databases;
     use ragstone_pg::major_version::{
         BYPASS_LOGIN_CHECK, LOCK_TIMEOUT, MAJOR, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN,
     };
     use ragstone_pg::session;
-    use ragstone_pg::spi::connect;
+    use ragstone_pg::spi::{connect, select};
     use ragstone_pg::switch_user::{as_owner, with_settings};
     use ragstone_pg::text::{utf8_datum, utf8_from_datum};
     use ragstone_pg::time_limit;
@@ -27,7 +28,7 @@ mod tests {
     #[pg_test]
     fn text_survives_the_way_to_postgres_and_back() {
         for text in ["", "plain", "naïve café — 漢字 🦀"] {
-            // SAFETY: the datum is a text.
+            // SAFETY: the datum is a `text` value.
             assert_eq!(unsafe { utf8_from_datum(utf8_datum(text)) }, text);
         }
     }
@@ -35,7 +36,7 @@ mod tests {
     #[pg_test]
     fn a_vector_is_what_pgvector_reads() {
         let oid = Spi::get_one::<pg_sys::Oid>("SELECT 'vector'::regtype::oid").unwrap().unwrap();
-        // SAFETY: the datum is of the type that the OID names.
+        // SAFETY: the datum has the type that the OID names.
         let vector = unsafe { DatumWithOid::new(vector_datum(&[1.0, -2.5, 0.0]), oid) };
         let same = Spi::get_one_with_args::<bool>("SELECT $1 = '[1,-2.5,0]'::vector", &[vector]).unwrap();
         assert_eq!(same, Some(true));
@@ -85,7 +86,7 @@ mod tests {
         assert_ne!(one_text("SHOW work_mem"), "12345kB");
     }
 
-    /// Whether another process sees the lock of a file as held by this one.
+    /// True if another process sees that this one holds the file's lock.
     fn is_locked(path: &std::path::Path) -> bool {
         use std::os::unix::fs::MetadataExt;
         let inode = std::fs::metadata(path).unwrap().ino();
@@ -128,14 +129,14 @@ mod tests {
         assert_eq!(allocated(), before);
     }
 
-    /// A header of the server that the test runs in, on one line.
+    /// A header of the server that runs the test, on one line.
     fn header(name: &str) -> String {
         let folder = one_text("SELECT setting FROM pg_config WHERE name = 'INCLUDEDIR-SERVER'");
         let text = std::fs::read_to_string(format!("{folder}/{name}")).unwrap();
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    /// The number that a header gives a name, if it has the name.
+    /// The number that a header defines for a name; None if it does not define the name.
     fn defined(header: &str, name: &str) -> Option<u32> {
         let (_, rest) = header.split_once(&format!("#define {name} "))?;
         let number = rest.split(' ').next()?;
@@ -243,5 +244,30 @@ mod tests {
         assert!(connect(|| in_flight.claim(false, &[])).unwrap().is_none());
         in_flight.forget_failed_batches();
         assert!(!in_flight.is_alone(1, &key));
+    }
+
+    #[pg_test(error = "internal: rows are read after their connection has ended")]
+    fn rows_that_leave_their_connection_are_not_read() {
+        let rows = connect(|| select("SELECT 'gone'::text", &[])).unwrap();
+        rows.text(0, 0);
+    }
+
+    #[pg_test(error = "internal: rows are read after their connection has ended")]
+    fn rows_of_a_subtransaction_that_is_rolled_back_are_not_read() {
+        connect(|| try_and_undo(|| select("SELECT 'gone'::text", &[])).unwrap().text(0, 0));
+    }
+
+    #[pg_test]
+    fn rows_are_read_in_inner_connections_and_after_subtransactions() {
+        connect(|| {
+            let outer = select("SELECT 'outer'::text", &[]).unwrap();
+            let inner = in_subtransaction(|| select("SELECT 'inner'::text", &[])).unwrap();
+            connect(|| {
+                assert_eq!(outer.text(0, 0).as_deref(), Some("outer"));
+                // Its memory belongs to the outer connection.
+                drop(outer);
+            });
+            assert_eq!(inner.text(0, 0).as_deref(), Some("inner"));
+        });
     }
 }

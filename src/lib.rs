@@ -1,6 +1,6 @@
 //! Ragstone: retrieval-augmented generation inside PostgreSQL.
 //!
-//! In reading order: what SQL sees, what it is made of, and the background workers.
+//! The modules in reading order: the SQL interface, its implementation, and the background workers.
 #![deny(unsafe_code)]
 
 mod api;

@@ -1,9 +1,9 @@
-//! How `cargo pgrx test` sets up its server.
+//! The set-up of the server for `cargo pgrx test`.
 
-/// Nothing to do before the tests.
+/// Does nothing: the tests need no set-up.
 pub fn setup(_options: Vec<&str>) {}
 
-/// Nothing of Ragstone's needs a setting of the server.
+/// Returns no settings: the tests need none.
 #[must_use]
 pub fn postgresql_conf_options() -> Vec<&'static str> {
     vec![]

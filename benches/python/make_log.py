@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Write a log as a shop's support agent would, from a seed.
+"""Writes sample logs of a shop's support agent, generated from a seed.
 
 usage: make_log.py LINES SEED FOLDER
 
-Makes json.log, logfmt.log, python.log and langchain.log with about LINES lines each, otlp.log with a tenth, and mixed.log with as many
+Writes json.log, logfmt.log, python.log and langchain.log with about LINES lines each, otlp.log with a tenth, and mixed.log with as many
 lines of all of them, shuffled in pieces that belong together.
 """
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Parse logs of agents as a plain Python program would: json, re and datetime, a record for each step.
+"""Parses agent logs as a plain Python program would: with json, re and datetime, into one record per step.
 
 usage: parse_log.py FILE [dump]
 
@@ -60,7 +60,7 @@ def duration(value):
     return float(found[1]) * UNITS[found[2] or "ms"] if found else None
 
 
-# What fields are called: the column, and whether a better name has been before.
+# The column for each field name. The first field of a column fills it; others become attributes.
 NAMES = {
     "started": "started",
     "ts": "started",

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Make passages and queries of the documentation that packages have.
+"""Extracts passages and queries from the documentation that packages install.
 
 usage: passages.py FOLDER OUT      for each page below FOLDER; writes OUT/passages.tsv (number, page, text) and OUT/queries.tsv
                                    (number of words, query)
 
 A passage is a run of 150 words of a page; each text is taken once. Queries are headings of the pages: 40 of each length from one word to
-eight, and 40 of nine to fourteen words, whose length is given as 9. The order is random but always the same.
+eight, and 40 of nine to fourteen words, whose length is written as 9. The order is random but always the same.
 """
 
 import gzip
@@ -31,24 +31,24 @@ HEADING = re.compile(r"<h[1-4][^>]*>(.*?)</h[1-4]>", re.DOTALL)
 
 
 def digest(text):
-    """Give a number that puts texts into an order that is random but always the same."""
+    """Returns a number whose order is random but always the same."""
     return hashlib.sha256(text.encode("utf8", "surrogateescape")).digest()
 
 
 def plain(markup):
-    """Leave the text of HTML."""
+    """Returns the text of an HTML fragment."""
     return html.unescape(TAG.sub(" ", markup))
 
 
 def read(page):
-    """Give the text of a page with its markup."""
+    """Returns the text of a page with its markup."""
     opened = gzip.open if page.name.endswith(".gz") else open
     with opened(page, "rb") as file:
         return file.read().decode("utf8", "replace").replace("\0", "")
 
 
 def passages(page, text):
-    """Cut a page into runs of words."""
+    """Cuts a page into runs of words."""
     words = (plain(HIDDEN.sub(" ", text)) if ".htm" in page.name else text).split()
     for first in range(0, len(words), WORDS_OF_A_PASSAGE):
         passage = " ".join(words[first : first + WORDS_OF_A_PASSAGE])[:MOST_CHARACTERS]
@@ -57,7 +57,7 @@ def passages(page, text):
 
 
 def headings(text):
-    """Give the headings of a page as plain words."""
+    """Returns the headings of a page as plain words."""
     for heading in HEADING.findall(text):
         words = re.sub(r"[^A-Za-z0-9_ \-]", " ", plain(heading)).split()
         if 1 <= len(words) <= 14 and len(" ".join(words)) > 3:
@@ -65,7 +65,7 @@ def headings(text):
 
 
 def main():
-    """Write both files."""
+    """Writes both files."""
     folder, out = map(pathlib.Path, sys.argv[1:])
     pages = [
         page for page in folder.rglob("*") if page.name.endswith(SUFFIXES) and page.is_file() and not page.is_symlink()

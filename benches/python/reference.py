@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Embed passages as a plain Python program would, each time that a line comes in.
+"""Embeds passages as a plain Python program would, once per line of standard input.
 
 usage: reference.py loop|fastembed MODEL_FOLDER PASSAGES.json THREADS BATCH [openvino]
 
-Prints `ready`, then for each line of standard input the seconds that all passages took, tokenizing included.
+Prints `ready`, then for each line of standard input the seconds for all passages, including tokenization.
 """
 
 import json
@@ -14,7 +14,7 @@ import time
 
 
 def plain_loop(folder, threads, batch, openvino):
-    """onnxruntime and tokenizers over the model's own files; texts sorted by length, batches padded to their longest."""
+    """Uses onnxruntime and tokenizers with the model's own files; texts are sorted by length, and batches padded to their longest text."""
     import numpy as np
     import onnxruntime as ort
     from tokenizers import Tokenizer
@@ -58,7 +58,7 @@ def plain_loop(folder, threads, batch, openvino):
 
 
 def fastembed_loop(folder, threads, batch):
-    """fastembed as its users call it, over the same model file; it wants three further files beside it."""
+    """Uses fastembed's public API with the same model file; fastembed needs three more files beside it."""
     from fastembed import TextEmbedding
 
     copy = pathlib.Path(tempfile.mkdtemp())

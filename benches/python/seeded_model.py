@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Write a model that gives each token a random vector, for benches whose figures do not depend on what vectors mean.
+"""Writes a model that maps each token to a random vector, for benches whose results do not depend on the vectors' meaning.
 
 usage: seeded_model.py DEFAULT_MODEL_FOLDER OUTPUT_FOLDER
 
-It has the default model's tokenizer and 32 dimensions, and embeds a text by the mean of its tokens' vectors. Its cost is
-that of tokenizing.
+It has the default model's tokenizer and 32 dimensions, and embeds a text by the mean of its tokens' vectors. It costs no
+more than tokenization.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ inputs = [
     for name in ("input_ids", "attention_mask", "token_type_ids")
 ]
 output = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["batch", "tokens", DIMENSIONS])
-# The other inputs are used, times zero, so that every runtime keeps them.
+# The other inputs are used, multiplied by zero, so that every runtime keeps them.
 nodes = [
     helper.make_node("Gather", ["table", "input_ids"], ["states"]),
     helper.make_node("Add", ["attention_mask", "token_type_ids"], ["others"]),

@@ -1,5 +1,5 @@
-//! Runs of an agent, as a function and as a job: what a step takes beside its provider. A step is a question to the model and
-//! the call of the tool that it wants. The provider is a stub on this host.
+//! Runs of an agent, as a function and as a job: the time that a step adds to its provider's time. A step is
+//! one call of the model and the tool call that it requests. The provider is a stub on this host.
 
 use crate::providers::Bare;
 use anyhow::{Context, Result, ensure};
@@ -11,10 +11,10 @@ use ragstone_tests::server::Server;
 use ragstone_tests::session::Session;
 use std::time::{Duration, Instant};
 
-/// Steps of a run, the last one without a tool.
+/// Steps of a run; the last one has no tool call.
 const STEPS: usize = 8;
 
-/// What the goal allows for a step, ms.
+/// The goal for a step, in ms.
 const GOAL: f64 = 3.0;
 
 const SETTING: &str = "
@@ -41,15 +41,15 @@ pub async fn run(options: &Options) -> Result<()> {
     job(&session, provider_ms, options).await
 }
 
-/// A model that asks for one order after the other, as many as there are steps, and then answers.
+/// A model that requests one order after the other, up to the number of steps, and then answers.
 fn calls_then_answers(seen: &Seen) -> Reply {
-    // System and user, and two messages for each step before.
+    // The system and the user message, and two messages for each earlier step.
     let step = seen.body["messages"].as_array().map_or(0, |messages| messages.len() / 2);
     let arguments = format!(r#"{{"id": {step}}}"#);
     if step < STEPS { Reply::calls(&[("order_status", &arguments)]) } else { Reply::chat("All are shipped.") }
 }
 
-/// What the provider takes by itself, for a question from the middle of a run.
+/// The provider's own time for a request from the middle of a run.
 async fn bare(session: &Session, provider: &Provider, options: &Options) -> Result<f64> {
     session.execute(RUN, &[]).await?;
     let requests = provider.requests();
@@ -82,8 +82,8 @@ async fn function(session: &Session, provider_ms: f64, options: &Options) -> Res
     Ok(())
 }
 
-/// The same as a job, from the beginning of the run to its end, each step committed. What it takes until a worker is there is a
-/// figure of its own.
+/// The same as a job, from the start of the run to its end, with each step committed. The time until a worker
+/// runs is a separate figure.
 async fn job(session: &Session, provider_ms: f64, options: &Options) -> Result<()> {
     let (mut times, mut begun) = (Times::default(), Times::default());
     for _ in 0..options.size(100, 3) {

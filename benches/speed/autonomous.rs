@@ -1,4 +1,5 @@
-//! Sixteen sessions that log steps which outlive their transactions, beside sixteen that insert the same rows and commit each.
+//! Sixteen sessions that log steps which outlive their transactions, compared with sixteen sessions that
+//! insert the same rows and commit each.
 
 use anyhow::{Context, Result, anyhow};
 use ragstone_benches::options::Options;
@@ -13,10 +14,10 @@ use std::time::{Duration, Instant};
 
 const SESSIONS: usize = 16;
 
-/// What the issue of logging asks for, of all sessions together.
+/// The goal for all sessions together.
 const STEPS_PER_SECOND: f64 = 20_000.0;
 
-/// Steps of one call of `rag.log_steps`.
+/// Number of steps in one call of `rag.log_steps`.
 const TOGETHER: usize = 20;
 
 const IN: &str = r#"{"query": "how do I take a base backup", "k": 5, "mode": "hybrid"}"#;
@@ -57,7 +58,7 @@ pub async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// One row at a time, twenty at a time, and as many a second as an application writes.
+/// One row at a time, twenty at a time, and at the rate of a typical application.
 fn contests<'a>(insert: &'a str, step: &'a str, steps: &'a str) -> [Contest<'a>; 6] {
     [
         Contest {
@@ -106,26 +107,26 @@ struct World<'a> {
     window: Duration,
 }
 
-/// One way to log.
+/// One way of logging.
 struct Contest<'a> {
     what: &'a str,
     sql: &'a str,
-    /// Steps of one call.
+    /// Number of steps per call.
     steps: usize,
-    /// Steps that all sessions together are to log in a second; as many as they can if nothing.
+    /// Target rate of all sessions together, in steps per second; None for full speed.
     rate: Option<f64>,
-    /// Whether it goes into the log.
+    /// True if the rows are written to the agent log.
     logs: bool,
 }
 
-/// What one turn of it came to.
+/// The result of one turn of a contest.
 struct Seen {
-    /// Per second, until the last call was answered.
+    /// Steps per second, until the last call returned.
     rate: f64,
-    /// Per second, until the last row was there.
+    /// Steps per second, until the last row was stored.
     written: f64,
     waits: Times,
-    /// Seconds of processor time for one of the clock: of client, sessions, engine and coordinator.
+    /// Processor time divided by elapsed time: of client, sessions, engine and coordinator.
     shares: [f64; 4],
 }
 
@@ -179,7 +180,7 @@ impl World<'_> {
         Ok(self.session.query(sql, &[]).await?.iter().map(|row| Process(row.get(0))).collect())
     }
 
-    /// One session's part, in a thread of its own.
+    /// The part of one session, in a thread of its own.
     fn log(&self, contest: &Contest, place: usize, start: Instant) -> Result<Turn> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (session, backend, statement) = runtime.block_on(async {
@@ -191,7 +192,7 @@ impl World<'_> {
         })?;
         let pause =
             contest.rate.map(|rate| Duration::from_secs_f64((contest.steps * SESSIONS) as f64 / rate));
-        // What was missed while the sessions connected is made up for.
+        // Steps that were due while the sessions connected are made up for.
         let mut due = start + pause.map_or(Duration::ZERO, |pause| pause * place as u32 / SESSIONS as u32);
         let mut waits = Vec::new();
         while start.elapsed() < self.window {
@@ -210,7 +211,7 @@ impl World<'_> {
 
 struct Turn {
     waits: Vec<Duration>,
-    /// Of the session's process.
+    /// Processor time of the session's process.
     processor_time: Duration,
 }
 

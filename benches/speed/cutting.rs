@@ -1,4 +1,4 @@
-//! Cutting documents of several lengths, with the default model's tokenizer.
+//! Splitting documents of several lengths with the default model's tokenizer.
 
 use anyhow::{Result, anyhow};
 use ragstone_benches::options::Options;
@@ -9,7 +9,7 @@ use ragstone_tests::install::Installation;
 use std::fs;
 use tokenizers::Tokenizer;
 
-/// Kinds of documents: how they are cut, what they begin with, and what is repeated.
+/// Kinds of documents: name, splitter, beginning, and the repeated part.
 const KINDS: [(&str, Splitter, &str, &str); 5] = [
     ("one-line JSON", Splitter::Text, "", r#"{"id":12345,"name":"some name","tags":["a","b"]},"#),
     (
@@ -63,7 +63,7 @@ fn measure<T: Tokenize<Error = anyhow::Error>>(title: &str, tokens: &T, sizes: &
     Ok(())
 }
 
-/// As the engine counts tokens.
+/// Counts tokens as the engine does.
 struct ModelTokenizer(Tokenizer);
 
 impl Tokenize for ModelTokenizer {
@@ -80,7 +80,7 @@ impl Tokenize for ModelTokenizer {
     }
 }
 
-/// Shows what the splitter takes by itself.
+/// A cheap tokenizer, which shows the time of the splitter alone.
 struct SixLetters;
 
 impl Tokenize for SixLetters {
@@ -111,7 +111,7 @@ impl Tokenize for SixLetters {
     }
 }
 
-/// Processor time of this thread; what else runs on the machine does not count.
+/// Processor time of this thread, so that other work of the machine does not count.
 fn processor_seconds() -> Result<f64> {
     let schedstat = fs::read_to_string("/proc/thread-self/schedstat")?;
     let nanoseconds: u64 = schedstat.split(' ').next().unwrap_or_default().parse()?;

@@ -1,4 +1,5 @@
-//! `rag.embed(text[])` for a thousand passages of the manual, beside plain Python loops over the same model file.
+//! `rag.embed(text[])` for a thousand passages of the manual, compared with plain Python loops over the same
+//! model file.
 
 use anyhow::{Context, Result};
 use pgvector::Vector;
@@ -14,7 +15,7 @@ use std::io::Write;
 use std::time::Instant;
 use tempfile::NamedTempFile;
 
-/// Which of the programs that are compared.
+/// One of the programs that are compared.
 struct Contestant {
     name: String,
     kind: Program,
@@ -55,7 +56,7 @@ async fn sql(runtime: &str) -> Result<Contestant> {
     })
 }
 
-/// The first chunks of the manual's pages, every n-th, so that they come from all over it.
+/// The first chunks of every n-th page of the manual, so that they are spread over all of it.
 async fn passages(contestant: &Contestant, count: usize) -> Result<Vec<String>> {
     let Program::Sql(session, _) = &contestant.kind else { anyhow::bail!("not an SQL contestant") };
     let pages: Vec<String> = manual::pages()?.into_iter().map(|page| page.body).collect();
@@ -101,7 +102,7 @@ fn with_references(mut contestants: Vec<Contestant>, passages: &NamedTempFile) -
     Ok(contestants)
 }
 
-/// Rounds of all contestants by turns, so that a machine that slows down slows all of them.
+/// Rounds in which the contestants take turns, so that a machine that becomes slower slows all of them.
 async fn play(
     mut contestants: Vec<Contestant>,
     passages: &[String],
@@ -156,14 +157,15 @@ fn tell(contestants: &[Contestant], count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Three times on a processor with AMX. AMD's AVX-512 need only be faster. With Intel's, bf16 is slower, and `auto` does not use it.
+/// Three times on a processor with AMX. With AMD's AVX-512 it need only be faster. With Intel's AVX-512, bf16
+/// is slower, and `auto` does not use it.
 fn bf16_goal() -> f64 {
     let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     if flags.contains("amx_bf16") { 3.0 } else { 1.0 }
 }
 
 impl Contestant {
-    /// Whether `make install` found a processor for OpenVINO.
+    /// True if `make install` has installed OpenVINO for this processor.
     fn openvino_is_installed(&self) -> bool {
         match &self.kind {
             Program::Sql(_, server) => {

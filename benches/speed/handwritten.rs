@@ -1,6 +1,6 @@
-//! What a user would write without `rag.search`, on the same tables and indexes.
+//! Hand-written SQL that does the work of `rag.search` on the same tables and indexes.
 
-/// Vector mode: ten nearest chunks by the HNSW index, joined to their rows.
+/// Vector mode: the ten nearest chunks by the HNSW index, joined to their rows.
 pub fn vector(name: &str) -> String {
     format!(
         "WITH q AS MATERIALIZED (SELECT rag.embed($1, kind => 'query')::halfvec(384) AS v)
@@ -16,7 +16,7 @@ pub fn vector(name: &str) -> String {
     )
 }
 
-/// What [`text`] searches: the words of a collection's chunks, with the index for them that Postgres has.
+/// The data that [`text`] searches: the words of a collection's chunks, with PostgreSQL's own index for them.
 pub fn prepare_text(name: &str) -> String {
     format!(
         "CREATE TABLE {name}_handwritten AS
@@ -27,7 +27,7 @@ pub fn prepare_text(name: &str) -> String {
     )
 }
 
-/// Text mode as far as Postgres goes by itself: any word, `ts_rank_cd` with length normalisation. No BM25.
+/// Text mode with PostgreSQL's own means: any word, `ts_rank_cd` with length normalisation. No BM25.
 pub fn text(name: &str) -> String {
     format!(
         "SELECT row_number() OVER (ORDER BY n.score DESC) AS rank, n.score, jsonb_build_object('id', s.id) AS source_key,

@@ -1,4 +1,4 @@
-//! `rag.search` under row-level security, beside the same search by a role that may read all rows.
+//! `rag.search` under row-level security, compared with the same search by a role that may read all rows.
 
 use anyhow::Result;
 use ragstone_benches::contest::{Contestant, play};
@@ -7,7 +7,7 @@ use ragstone_benches::options::Options;
 use ragstone_benches::seeded::SEEDED;
 use ragstone_benches::{report, world};
 
-/// Percentages of the rows that tenants have.
+/// Percentages of the rows that tenants own.
 const SHARES: [u32; 3] = [1, 10, 50];
 
 const MODES: [&str; 3] = ["vector", "text", "hybrid"];

@@ -1,4 +1,4 @@
-//! `rag.log_step` in the caller's transaction, beside a plain INSERT of the same row.
+//! `rag.log_step` in the caller's transaction, compared with a plain INSERT of the same row.
 
 use anyhow::Result;
 use ragstone_benches::options::Options;
@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use std::time::Instant;
 use tokio_postgres::Statement;
 
-/// Steps of each contestant between two commits.
+/// Steps of each contestant per transaction.
 const TRANSACTION: usize = 200;
 
 const COLUMNS: &str = "run_id, kind, name, input, output, model, input_tokens, output_tokens, cost, started, duration_ms, status";
 
-/// The table's columns that a plain INSERT has to fill in as well.
+/// The additional columns that a plain INSERT has to fill in.
 const REST: &str = "id, number, owner, agent, written";
 
 pub async fn run(options: &Options) -> Result<()> {
@@ -61,7 +61,7 @@ pub async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the week has its partition.
+/// Waits until the current week has its partition.
 async fn until_partitioned(session: &Session) -> Result<()> {
     let made = "SELECT count(*) >= 3 FROM pg_inherits WHERE inhparent = 'rag._steps'::regclass";
     wait::until("the week is made", async || Ok(session.value::<bool>(made).await?.then_some(()))).await
@@ -79,7 +79,8 @@ impl Contestant {
     }
 }
 
-/// All steps by all contestants by turns, in transactions that they share; a tenth as many before, to warm up.
+/// Logs all steps by all contestants in turn, in transactions that they share, after a tenth as many steps to
+/// warm up.
 async fn play(contestants: &mut [Contestant], session: &Session, run: i64, steps: usize) -> Result<()> {
     let count = contestants.len();
     session.batch_execute("BEGIN").await?;
@@ -117,7 +118,7 @@ async fn play(contestants: &mut [Contestant], session: &Session, run: i64, steps
     Ok(())
 }
 
-/// Input and output of a tool's call, about 500 bytes together.
+/// Input and output of a tool call, about 500 bytes together.
 fn values(step: usize) -> (Value, Value) {
     let input = json!({
         "arguments": {"parcel": format!("JD{step:012}"), "country": "DE", "verbose": true},

@@ -1,4 +1,4 @@
-//! How fast, side by side with what does the same without Ragstone, in one run.
+//! Ragstone's speed, side by side with programs that do the same without Ragstone, in one run.
 //!
 //! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [cutting] [embed] [query] [sessions] [shares] [neighbours] [search] [million] [hidden] [memory] [providers] [log] [reports]`
 

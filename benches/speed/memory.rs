@@ -1,4 +1,4 @@
-//! What a session and an engine hold.
+//! Memory of sessions and of the engine.
 
 use anyhow::{Context, Result};
 use ragstone_benches::{report, world};

@@ -1,5 +1,5 @@
-//! Text mode at a million chunks beside a hundred thousand of them. Its figures do not depend on vectors, so both
-//! collections have a model whose vectors are random and cheap.
+//! Text mode with a million chunks compared with a hundred thousand chunks. The figures do not depend on
+//! vectors, so both collections use a cheap model with random vectors.
 
 use anyhow::Result;
 use ragstone_benches::contest::{Contestant, play};

@@ -1,4 +1,4 @@
-//! The engine beside programs that keep processors busy.
+//! The engine together with other programs that keep the processors busy.
 
 use crate::shares::{embed, passages};
 use anyhow::Result;
@@ -7,10 +7,10 @@ use ragstone_benches::timing::median;
 use ragstone_benches::{report, world};
 use std::process::{Child, Command};
 
-/// Part of the fair share that the engine is to have at least.
+/// Minimum part of its fair share of the processors that the engine should get.
 const GOAL: f64 = 0.85;
 
-/// Ends a busy loop.
+/// A busy loop; dropping it ends the loop.
 struct BusyLoop(Child);
 
 impl BusyLoop {

@@ -1,4 +1,4 @@
-//! `rag.parse_log` beside a plain Python parser of the same lines, in turns.
+//! `rag.parse_log` compared with a plain Python parser of the same lines, in turns.
 
 use anyhow::{Context, Result, bail, ensure};
 use ragstone_benches::options::Options;
@@ -14,7 +14,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 const LOGS: [&str; 6] = ["mixed", "json", "logfmt", "python", "langchain", "otlp"];
 
-/// Every column is looked at.
+/// All columns; every column is compared.
 const COLUMNS: [&str; 19] = [
     "line",
     "syntax",
@@ -37,7 +37,7 @@ const COLUMNS: [&str; 19] = [
     "raw",
 ];
 
-/// The log is in a variable of the server's, as it is in one of Python's.
+/// The log is held in a variable of the server, as it is held in a variable of Python.
 const TIMED: &str = "
     CREATE TABLE logs (name text, content text);
     CREATE FUNCTION timed(log text, query text) RETURNS float8 LANGUAGE plpgsql AS $$
@@ -96,7 +96,7 @@ async fn compare(session: &Session, folder: &Path, log: &str, rounds: usize) -> 
     Ok(())
 }
 
-/// Both have found the same.
+/// Fails unless both have found the same.
 async fn same(session: &Session, content: &str, python: &Value) -> Result<()> {
     let sql =
         "SELECT jsonb_build_object('steps', count(*), 'unknown', count(*) FILTER (WHERE syntax IS NULL),

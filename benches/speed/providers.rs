@@ -1,5 +1,5 @@
-//! Calls to a provider through SQL, beside the same requests over a bare kept-alive connection. The provider is a stub on
-//! this host.
+//! Calls to a provider through SQL, compared with the same requests over a bare keep-alive connection. The
+//! provider is a stub on this host.
 
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
@@ -25,14 +25,14 @@ pub async fn run(options: &Options) -> Result<()> {
     let session = server.connect(&database).await?;
     let provider = Provider::start([Reply::chat("hello")])?;
     let create = "SELECT rag.create_provider('stub', kind => 'compatible', base_url => $1, model => 'm',
-                                             options => '{\"concurrency\": 64}')";
+                                             options => '{\"concurrency\": 128}')";
     session.execute(create, &[&provider.url()]).await?;
     overhead(&session, &provider, options).await?;
     first_piece(&session, &provider, options).await?;
     many_sessions(&server, &database, &provider, options).await
 }
 
-/// A call beside the same request over a bare connection, by turns.
+/// A call compared with the same request over a bare connection, in turns.
 async fn overhead(session: &Session, provider: &Provider, options: &Options) -> Result<()> {
     let rounds = options.size(2000, 50);
     let statement = session.prepare(CALL).await?;
@@ -55,7 +55,8 @@ async fn overhead(session: &Session, provider: &Provider, options: &Options) -> 
     Ok(())
 }
 
-/// The time from the moment when the provider may send its first piece to the end of the FETCH that gives it.
+/// Time from the moment at which the provider may send its first piece until the end of the FETCH that
+/// returns it.
 async fn first_piece(session: &Session, provider: &Provider, options: &Options) -> Result<()> {
     let mut times = Times::default();
     for _ in 0..options.size(200, 10) {
@@ -86,7 +87,7 @@ async fn first_piece(session: &Session, provider: &Provider, options: &Options) 
     Ok(())
 }
 
-/// Sessions that all ask a provider which takes its time: at best each has an answer each time.
+/// Sessions that all call a slow provider: in the best case each session gets one answer per response time.
 async fn many_sessions(
     server: &Server,
     database: &str,
@@ -116,7 +117,7 @@ async fn many_sessions(
     Ok(())
 }
 
-/// A connection that asks the same again and again.
+/// A connection that repeats the same request.
 pub struct Bare {
     stream: TcpStream,
     request: Vec<u8>,

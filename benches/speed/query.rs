@@ -1,4 +1,4 @@
-//! One short query through SQL, beside tokenizer and ONNX Runtime alone.
+//! One short query through SQL, compared with the tokenizer and ONNX Runtime alone.
 
 use anyhow::Result;
 use pgvector::Vector;

@@ -1,4 +1,4 @@
-//! Reports over the log of agents, beside the same computed from the steps by plain SQL.
+//! Reports on the agent log, compared with the same results computed from the steps by plain SQL.
 
 use anyhow::{Result, bail, ensure};
 use ragstone_benches::options::Options;
@@ -9,25 +9,26 @@ use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use std::time::{Duration, Instant};
 
-/// Steps of a run.
+/// Steps per run.
 const STEPS: usize = 10;
 
-/// Runs that are made in one transaction.
+/// Number of runs that are created in one transaction.
 const AT_ONCE: usize = 50_000;
 
 /// A goal of the project, in milliseconds.
 const A_SECOND: f64 = 1000.0;
 
-/// Weeks before this one that the log covers.
+/// Number of weeks before the current one that the log covers.
 const WEEKS: usize = 13;
 
-/// How long the sums of reports may stay as they are before it is looked why: the coordinator adds a part in a fraction of a second.
+/// Time without any change of the roll-ups after which the cause is looked for: the coordinator adds a part
+/// within a fraction of a second.
 const STALLED: Duration = Duration::from_secs(2);
 
-/// How long they may stay as they are where nothing is missing and no error is reported.
+/// Time without any change after which the bench fails, if no row is missing and no error is reported.
 const STUCK: Duration = Duration::from_secs(120);
 
-/// Reports: what it is, how it is read, and the same from the steps themselves, where that is another statement.
+/// Reports: title, query, and the same result from the steps themselves, if that is another query.
 const REPORTS: &[(&str, &str, Option<&str>)] = &[
     ("agent_daily, all days", "SELECT * FROM rag.agent_daily", Some(AGENT_DAILY)),
     (
@@ -97,12 +98,13 @@ pub async fn run(options: &Options) -> Result<()> {
     compare(&server, &database, options).await
 }
 
-/// Has the server keep the log for ever. The oldest of the weeks ends 84 to 90 days ago: on Sundays (UTC) the coordinator would drop it
-/// and the runs in it. Done before there is a database that a coordinator could come to.
+/// Makes the server keep the log forever. The oldest week ends 84 to 90 days ago: on Sundays (UTC) the
+/// coordinator would drop it with its runs. This is set before there is a database for which a coordinator
+/// could start.
 async fn keep_all(server: &Server) -> Result<()> {
     server.configure(&Settings::default().set("rag.log_retention", "0"))?;
     server.connect("postgres").await?.batch_execute("SELECT pg_reload_conf()").await?;
-    wait::until("the server keeps the log for ever", async || {
+    wait::until("the server uses the new retention", async || {
         let retention: String =
             server.connect("postgres").await?.value("SELECT current_setting('rag.log_retention')").await?;
         Ok((retention == "0").then_some(()))
@@ -110,7 +112,8 @@ async fn keep_all(server: &Server) -> Result<()> {
     .await
 }
 
-/// Weeks as the coordinator makes them, and rows over all of them. The numbers come last: before these the coordinator adds nothing.
+/// Creates weekly partitions as the coordinator does, and rows in all of them. The sequences are set last:
+/// before that the coordinator adds nothing.
 async fn fill(session: &Session, runs: usize) -> Result<()> {
     session
         .batch_execute("CREATE ROLE app LOGIN; CREATE ROLE auditor LOGIN; GRANT rag_auditor TO auditor")
@@ -148,8 +151,9 @@ fn weeks() -> String {
     )
 }
 
-/// Runs of five agents over the weeks, of ten steps each: four calls of models, five of twenty tools, one retrieval. One
-/// step of fifty fails, with one of thirty texts, and durations are as those of networks are: many short, few long.
+/// Runs of five agents over the weeks, with ten steps each: four model calls, five calls of twenty tools, one
+/// retrieval. One step in fifty fails with one of thirty messages. The durations are distributed like those
+/// of networks: many short, few long.
 fn rows(first: usize, last: usize, runs: usize) -> String {
     let began = format!(
         "date_trunc('week', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - interval '{WEEKS} weeks'
@@ -179,22 +183,22 @@ fn rows(first: usize, last: usize, runs: usize) -> String {
     )
 }
 
-/// Steps and runs: those that are in the reports, or those that should be.
+/// Numbers of steps and runs: those in the reports, or those expected there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Sums {
     steps: i64,
     runs: i64,
 }
 
-/// Has a coordinator come, and waits until all is in the reports; gives the seconds.
+/// Causes a coordinator to start, and waits until everything is in the reports. Returns the time in seconds.
 async fn fold(server: &Server, session: &Session, runs: usize) -> Result<f64> {
     let begin = Instant::now();
-    // What is logged brings a coordinator.
+    // Logging starts a coordinator.
     session.batch_execute("SELECT rag.finish_run(rag.start_run('the bench'))").await?;
     let expected = Sums { steps: (runs * STEPS) as i64, runs: runs as i64 + 1 };
     let mut last = (Sums { steps: 0, runs: 0 }, Instant::now());
     let mut looked = begin;
-    wait::until_within(Duration::from_secs(3600), "all is in the reports", async || {
+    wait::until_within(Duration::from_secs(3600), "all steps are in the reports", async || {
         let row = session
             .query_one(
                 "SELECT (SELECT coalesce(sum(steps), 0)::bigint FROM rag._step_day), NOT EXISTS (SELECT FROM rag._totals_progress WHERE anew_before IS NOT NULL),
@@ -220,7 +224,8 @@ async fn fold(server: &Server, session: &Session, runs: usize) -> Result<f64> {
     Ok(begin.elapsed().as_secs_f64())
 }
 
-/// Fails where what is expected can no longer come into the reports. Counts all rows, so it is asked only where the sums stall.
+/// Fails if the expected numbers can no longer be reached. It counts all rows, so it is called only if the
+/// roll-ups stop changing.
 async fn can_still_come(server: &Server, session: &Session, added: Sums, expected: Sums) -> Result<()> {
     let log = server.log()?;
     if let Some(error) = log.lines().rev().find(|line| line.contains("ragstone coordinator: could not")) {
@@ -290,7 +295,7 @@ async fn compare(server: &Server, database: &str, options: &Options) -> Result<(
 async fn p50(session: &Session, sql: &str, rounds: usize) -> Result<f64> {
     let statement = session.prepare(sql).await?;
     let mut times = Times::default();
-    // The first time is that of plans and of what is not in memory.
+    // The first round includes the time for planning and for reading data into memory.
     for round in 0..=rounds {
         let begin = Instant::now();
         let rows = session.query(&statement, &[]).await?;

@@ -1,4 +1,4 @@
-//! `rag.search` on 100,000 chunks, beside hand-written SQL.
+//! `rag.search` on 100,000 chunks, compared with hand-written SQL.
 
 use crate::handwritten;
 use anyhow::Result;

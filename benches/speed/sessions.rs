@@ -1,4 +1,5 @@
-//! Sixteen sessions that embed short queries, beside one, and beside what ONNX Runtime can do at most.
+//! Sixteen sessions that embed short queries, compared with one session, and with the maximum that ONNX
+//! Runtime can reach.
 
 use crate::query::QUESTIONS;
 use anyhow::Result;
@@ -32,7 +33,7 @@ pub async fn run(options: &Options) -> Result<()> {
     report::figure("one session", one, "calls/s");
     report::figure("sixteen sessions", all, "calls/s");
     report::figure("ONNX Runtime alone, its best batch size", limit, "texts/s");
-    // Two times, unless the model itself cannot do so much.
+    // Twice the rate of one session, unless the model itself cannot reach that.
     let goal = (2.0 * one).min(0.9 * limit);
     let nearer =
         if 2.0 * one < 0.9 * limit { "twice one session" } else { "nine tenths of ONNX Runtime's limit" };
@@ -58,7 +59,7 @@ async fn rate(sessions: &[Session], window: Duration) -> Result<f64> {
     Ok(counts.iter().sum::<usize>() as f64 / start.elapsed().as_secs_f64())
 }
 
-/// Texts per second of the model alone, in batches of the size that suits it best.
+/// Texts per second of the model alone, with the best batch size.
 fn bare_rate(bare: &mut Bare, window: Duration) -> Result<f64> {
     let sizes = [1, 4, 8, 16];
     let mut best = 0.0f64;

@@ -1,4 +1,5 @@
-//! Who gets how much of the engine: a short query beside bulk work, and two databases that are filled at the same time.
+//! Shares of the engine: a short query together with bulk work, and two databases that are filled at the same
+//! time.
 
 use crate::query::QUESTIONS;
 use anyhow::Result;
@@ -15,10 +16,10 @@ use ragstone_tests::wait;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// What a batch of bulk work is to take at most.
+/// Maximum duration of a batch of bulk work, in ms.
 const BATCH_MS: f64 = 50.0;
 
-/// Longer than any of this takes.
+/// Longer than any part of this bench takes.
 const LIMIT: Duration = Duration::from_secs(3600);
 
 pub async fn run(options: &Options) -> Result<()> {
@@ -27,7 +28,7 @@ pub async fn run(options: &Options) -> Result<()> {
     two_fills(&server, options).await
 }
 
-/// Passages of some 200 tokens.
+/// Passages of about 200 tokens.
 pub fn passages(count: usize) -> Result<Vec<String>> {
     let prose: String = manual::pages()?.into_iter().flat_map(|page| [page.body, "\n".to_owned()]).collect();
     let prose: Vec<u8> = prose.bytes().filter(u8::is_ascii).collect();
@@ -65,7 +66,7 @@ async fn query_beside_bulk(server: &Server, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Asks one query after the other until `done` says so of their number.
+/// Embeds one query after the other until `done` returns true for their number.
 async fn ask(session: &Session, times: &mut Times, done: impl Fn(usize) -> bool) -> Result<()> {
     let statement = session.prepare("SELECT rag.embed($1, kind => 'query')").await?;
     let mut asked = 0;
@@ -78,7 +79,7 @@ async fn ask(session: &Session, times: &mut Times, done: impl Fn(usize) -> bool)
     Ok(())
 }
 
-/// Texts per second.
+/// Embeds texts and returns the rate in texts per second.
 pub async fn embed(session: &Session, texts: &[String]) -> Result<f64> {
     let start = Instant::now();
     let vectors: Vec<Vector> = session.value_of("SELECT rag.embed($1::text[])", &[&texts]).await?;
@@ -115,7 +116,7 @@ async fn two_fills(server: &Server, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// A database in which a collection begins to be filled.
+/// A database with a collection whose fill has just started.
 async fn filling(server: &Server, rows: &[String]) -> Result<Session> {
     let session = server.session().await?;
     session.batch_execute("CREATE TABLE t (id int PRIMARY KEY, body text)").await?;

@@ -1,4 +1,4 @@
-//! The model without anything around it: tokenizer and ONNX Runtime in this process.
+//! The model alone: tokenizer and ONNX Runtime in this process.
 
 use anyhow::{Context, Result, anyhow};
 use ort::environment::Environment;
@@ -9,14 +9,14 @@ use ragstone_tests::install::Installation;
 use std::sync::{Mutex, PoisonError};
 use tokenizers::{Tokenizer, TruncationParams};
 
-/// The default model as `make install` put it there, run by ONNX Runtime's own kernels.
+/// The default model as installed by `make install`, run by ONNX Runtime's own kernels.
 pub struct Bare {
     tokenizer: Tokenizer,
     session: Session,
 }
 
 impl Bare {
-    /// Loads it, with as many threads for one run as the engine would have.
+    /// Loads the model, with the number of threads per run that the engine would use.
     pub fn load(install: &Installation, threads: usize) -> Result<Self> {
         let environment = environment(install)?;
         let folder = install.default_model();
@@ -37,7 +37,7 @@ impl Bare {
         Ok(Self { tokenizer, session })
     }
 
-    /// Tokenizes the texts and runs them as one batch; the token states are thrown away.
+    /// Tokenizes the texts and runs them as one batch; the token states are discarded.
     pub fn run(&mut self, texts: &[&str]) -> Result<()> {
         let encoded = self.tokenizer.encode_batch_fast(texts.to_vec(), true).map_err(|e| anyhow!("{e}"))?;
         let length = encoded.iter().map(|text| text.get_ids().len()).max().context("no texts")?;
@@ -65,7 +65,7 @@ impl Bare {
     }
 }
 
-/// The library's environment, of which a process may have one.
+/// The library's environment, of which a process can have only one.
 fn environment(install: &Installation) -> Result<Environment> {
     static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
     let mut slot = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Statements that do the same, timed side by side.
+//! Equivalent statements that are timed side by side.
 
 use crate::timing::Times;
 use anyhow::Result;
@@ -9,11 +9,11 @@ use tokio_postgres::Statement;
 /// A statement with one parameter, the query.
 #[derive(Debug)]
 pub struct Contestant<'a> {
-    /// What it is.
+    /// Name of the contestant.
     pub name: String,
     session: &'a Session,
     statement: Statement,
-    /// How long each call took.
+    /// Duration of each call.
     pub times: Times,
 }
 
@@ -25,8 +25,8 @@ impl<'a> Contestant<'a> {
     }
 }
 
-/// Runs all queries by all contestants by turns, a first time to warm up. Each begins as often as any other, as who
-/// comes after whom decides what is in the processor's caches.
+/// Runs all queries by all contestants in turn, the first time to warm up. Each contestant begins equally
+/// often, because the order determines the contents of the processor's caches.
 pub async fn play(contestants: &mut [Contestant<'_>], queries: &[String], rounds: usize) -> Result<()> {
     for round in 0..=rounds {
         for (number, query) in queries.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! Corpora at scale: the entries of the dictionaries that Debian packages for dictd.
+//! Large corpora: the entries of the dictionaries that Debian packages for dictd.
 //!
-//! A dictionary is a text file compressed by dictzip, which is gzip, with an index of headword, offset and length, the
-//! numbers in dictd's own base 64 (dictd(8), "Database Format").
+//! A dictionary is a text file compressed by dictzip, which is compatible with gzip, with an index of
+//! headword, offset and length; the numbers are in dictd's own base 64 (dictd(8), "Database Format").
 
 use crate::packages::unpacked;
 use anyhow::{Context, Result, ensure};
@@ -12,7 +12,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// One entry: a row of the table that is searched.
+/// One entry, which is a row of the table that is searched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its headword.
@@ -23,20 +23,20 @@ pub struct Entry {
     pub text: String,
 }
 
-/// Words that question the corpus, and its rows.
+/// Rows of a corpus, and queries for them.
 #[derive(Debug)]
 pub struct Corpus {
-    /// Entries in an order that is random but always the same, so that the first rows are a sample of all.
+    /// Entries in a fixed pseudo-random order, so that the first rows are a sample of all.
     pub entries: Vec<Entry>,
     /// Beginnings of WordNet definitions, of two to eight words.
     pub queries: Vec<String>,
 }
 
-/// Dictionaries of which a few packages are enough.
+/// Packages that suffice for a small corpus.
 const FEW: &[&str] = &["dict-foldoc", "dict-jargon", "dict-wn"];
 
-/// English dictionaries, and bilingual ones with English on one side, in the order in which they are taken: 1.4 million
-/// entries.
+/// English dictionaries, and bilingual dictionaries with English on one side, in the order in which they are
+/// used: 1.4 million entries.
 const MANY: &[&str] = &[
     "dict-foldoc",
     "dict-jargon",
@@ -49,7 +49,7 @@ const MANY: &[&str] = &[
 ];
 
 impl Corpus {
-    /// At least `count` entries, cut to `count`. Fetches the packages where they are not there.
+    /// Exactly `count` entries. Fetches the packages if they are missing.
     pub fn load(count: usize) -> Result<Self> {
         let packages = if count <= 100_000 { FEW } else { MANY };
         let mut entries = Vec::new();
@@ -84,7 +84,7 @@ fn indexes(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The entries that an index points to, each once, also where several headwords point to it.
+/// The entries to which an index points, each once, even if several headwords point to it.
 fn read(index: &Path) -> Result<Vec<Entry>> {
     let dictionary = index.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut text = Vec::new();
@@ -96,7 +96,7 @@ fn read(index: &Path) -> Result<Vec<Entry>> {
         let (Some(word), Some(offset), Some(length)) = (fields.next(), fields.next(), fields.next()) else {
             continue;
         };
-        // Headwords with 00 are the dictionary's own description.
+        // Headwords that begin with 00 are the dictionary's own description.
         if !word.starts_with("00") {
             places.entry((number(offset)?, number(length)?)).or_insert_with(|| word.to_owned());
         }
@@ -117,7 +117,7 @@ fn number(digits: &str) -> Result<usize> {
     })
 }
 
-/// Questions in the words of definitions: the beginnings of 300 of WordNet's, of two to eight words.
+/// Queries in the words of definitions: the beginnings of 300 WordNet definitions, of two to eight words.
 fn queries(entries: &[Entry]) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut definitions: Vec<Vec<&str>> = entries
@@ -132,7 +132,7 @@ fn queries(entries: &[Entry]) -> Vec<String> {
     definitions.iter().take(300).enumerate().map(|(n, words)| words[..2 + n % 7].join(" ")).collect()
 }
 
-/// The standard library's hash with its fixed keys: the same order on every run.
+/// The standard library's hash with its fixed keys, which gives the same order in every run.
 fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);

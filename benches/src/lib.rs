@@ -1,4 +1,4 @@
-//! What the bench programs share.
+//! Shared code of the bench programs.
 
 pub mod bare;
 pub mod contest;

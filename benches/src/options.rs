@@ -1,30 +1,30 @@
-//! What the command line of a bench program says.
+//! The command line of a bench program.
 
 use clap::Parser;
 
-/// Options that all bench programs have; cargo adds `--bench` by itself.
+/// Options that all bench programs have; cargo adds `--bench` itself.
 #[derive(Debug, Clone, Parser)]
 pub struct Options {
-    /// Which parts to run; all where none is named.
+    /// The parts to run; empty for all.
     pub parts: Vec<String>,
-    /// Full sizes, for figures to publish; without it each part runs once over little data.
+    /// Full sizes, for figures to publish; otherwise each part runs once over little data.
     #[arg(long, env = "RAGSTONE_BENCH_FULL")]
     pub full: bool,
-    /// As cargo calls benches.
+    /// Set by cargo for a bench run.
     #[arg(long, hide = true)]
     pub bench: bool,
-    /// As cargo calls benches that are to be run once.
+    /// Set by cargo if benches are run once as tests.
     #[arg(long, hide = true)]
     pub test: bool,
 }
 
 impl Options {
-    /// Whether a part is to be run.
+    /// True if a part must be run.
     pub fn wants(&self, part: &str) -> bool {
         self.parts.is_empty() || self.parts.iter().any(|name| name == part)
     }
 
-    /// One of two sizes.
+    /// The size for a full or a quick run.
     pub fn size<T>(&self, full: T, quick: T) -> T {
         if self.full { full } else { quick }
     }

@@ -1,18 +1,19 @@
-//! Files that Debian packages, as data for benches.
+//! Files of Debian packages as data for benches.
 
 use anyhow::Result;
 use ragstone_tests::harness::NotRun;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// `RAGSTONE_CACHE`, as the set-up scripts have it.
+/// The cache folder, `RAGSTONE_CACHE`, as in the set-up scripts.
 pub fn cache() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
     let base = || std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("ragstone");
     std::env::var_os("RAGSTONE_CACHE").map_or_else(base, PathBuf::from)
 }
 
-/// The folder of a package's files, downloaded by apt and unpacked without being installed, under a folder of the cache.
+/// The folder of a package's files below a folder of the cache; apt downloads the package, which is unpacked
+/// without being installed.
 pub fn unpacked(package: &str, kind: &str) -> Result<PathBuf> {
     let folder = cache().join(kind).join(package);
     if folder.is_dir() {

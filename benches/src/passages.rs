@@ -8,10 +8,10 @@ use ragstone_tests::session::Session;
 use std::fs;
 use std::path::Path;
 
-/// One package is enough to show that a bench works.
+/// One package, which suffices to show that a bench works.
 const FEW: &[&str] = &["debian-policy"];
 
-/// Some 187,000 passages, 190 MB.
+/// Packages with about 187,000 passages, 190 MB.
 const MANY: &[&str] = &[
     "openjdk-17-doc",
     "python3.11-doc",
@@ -29,14 +29,14 @@ const MANY: &[&str] = &[
 /// Passages, and headings as queries.
 #[derive(Debug)]
 pub struct Passages {
-    /// Name of the page and text of each.
+    /// Name of the page, and text, of each passage.
     pub rows: Vec<(String, String)>,
-    /// Number of words, nine standing for more, and query.
+    /// Number of words of a query (9 stands for more), and the query.
     pub queries: Vec<(usize, String)>,
 }
 
 impl Passages {
-    /// Fetches the packages where they are not there, and cuts their pages.
+    /// Splits the packages' pages into passages. Fetches the packages if they are missing.
     pub fn load(full: bool) -> Result<Self> {
         let kind = if full { "passages" } else { "passages-few" };
         for package in if full { MANY } else { FEW } {
@@ -56,7 +56,7 @@ impl Passages {
     }
 }
 
-/// Makes the table `p` of rows of name and text.
+/// Creates the table `p` with rows of name and text.
 pub async fn table(session: &Session, rows: &[(String, String)]) -> Result<()> {
     session.batch_execute("CREATE TABLE p (id int PRIMARY KEY, page text, body text)").await?;
     let lines = (1..).zip(rows).map(|(id, (page, body))| vec![id.to_string(), page.clone(), body.clone()]);

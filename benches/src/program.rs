@@ -1,4 +1,4 @@
-//! What bench programs of several parts have in common.
+//! Shared code of bench programs with several parts.
 
 use crate::options::Options;
 use crate::report;
@@ -27,7 +27,7 @@ pub fn run(parts: impl AsyncFnOnce(&Options) -> Result<()>) -> ExitCode {
     }
 }
 
-/// A part that cannot be run here says why, and the others go on.
+/// Prints the reason if a part cannot run here, and lets the other parts continue.
 pub fn told(outcome: Result<()>) -> Result<()> {
     match outcome.as_ref().err().and_then(|error| error.downcast_ref::<NotRun>()) {
         Some(reason) => {

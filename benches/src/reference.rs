@@ -1,4 +1,4 @@
-//! Python programs that do the same without Postgres, one process each, told when to run.
+//! Python programs that do the same without PostgreSQL. Each is a process that runs a round on request.
 
 use anyhow::{Context, Result, ensure};
 use ragstone_tests::harness::NotRun;
@@ -6,20 +6,20 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// What a reference program runs.
+/// Settings of a reference program.
 #[derive(Debug, Clone)]
 pub struct Settings<'a> {
     /// `loop`, or `fastembed`.
     pub kind: &'a str,
     /// The model's folder.
     pub model: &'a Path,
-    /// A JSON list of texts.
+    /// File with a JSON list of texts.
     pub passages: &'a Path,
-    /// Threads of one run.
+    /// Number of threads per run.
     pub threads: usize,
-    /// Texts of one run.
+    /// Number of texts per run.
     pub batch: usize,
-    /// Whether to use OpenVINO's provider, in bf16.
+    /// True if it uses OpenVINO's provider, in bf16.
     pub openvino: bool,
 }
 
@@ -32,7 +32,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Starts it and waits until its model is loaded. [`NotRun`] where its packages are not there.
+    /// Starts the program and waits until its model is loaded. [`NotRun`] if its packages are missing.
     pub fn start(settings: &Settings) -> Result<Self> {
         let mut command = Command::new(python());
         command.arg(script("reference.py")).arg(settings.kind).arg(settings.model).arg(settings.passages);
@@ -58,7 +58,7 @@ impl Reference {
         Ok(Self { process, input, output })
     }
 
-    /// Seconds that all passages take.
+    /// Runs all passages, and returns the time in seconds.
     pub fn round(&mut self) -> Result<f64> {
         writeln!(self.input, "go")?;
         let mut line = String::new();
@@ -74,7 +74,7 @@ impl Drop for Reference {
     }
 }
 
-/// Makes the seeded model of `seeded_model.py`.
+/// Writes the seeded model with `seeded_model.py`.
 pub(crate) fn write_seeded_model(default: &Path, folder: &Path) -> Result<()> {
     run_script("seeded_model.py", &[default, folder])
 }
@@ -84,14 +84,14 @@ pub fn python() -> PathBuf {
     std::env::var_os("RAGSTONE_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
 }
 
-/// Runs a Python program of the benches to its end.
+/// Runs a Python program of the benches to completion.
 pub(crate) fn run_script(name: &str, arguments: &[&Path]) -> Result<()> {
     let status = Command::new(python()).arg(script(name)).args(arguments).status()?;
     ensure!(status.success(), "{name} ended with {status}");
     Ok(())
 }
 
-/// Where a Python program of the benches is.
+/// Path of a Python program of the benches.
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
 }

@@ -1,26 +1,26 @@
-//! What a bench prints: figures, and whether a goal is reached.
+//! The output of a bench: figures, and whether goals are reached.
 
-/// A heading.
+/// Prints a heading.
 pub fn part(title: &str) {
     println!("\n== {title}");
 }
 
-/// A figure with its unit.
+/// Prints a figure with its unit.
 pub fn figure(what: &str, value: f64, unit: &str) {
     println!("{what:<64} {value:>10.3} {unit}");
 }
 
-/// Something that is no figure.
+/// Prints a text that is no figure.
 pub fn note(text: &str) {
     println!("{text}");
 }
 
-/// A figure that should be at least `goal`.
+/// Prints a figure that should be at least `goal`.
 pub fn at_least(what: &str, value: f64, goal: f64, unit: &str) {
     verdict(what, value, goal, unit, value >= goal, "at least");
 }
 
-/// A figure that should be at most `goal`.
+/// Prints a figure that should be at most `goal`.
 pub fn at_most(what: &str, value: f64, goal: f64, unit: &str) {
     verdict(what, value, goal, unit, value <= goal, "at most");
 }

@@ -1,4 +1,4 @@
-//! A model that costs next to nothing, for figures that do not depend on what vectors mean.
+//! A very cheap model, for figures that do not depend on the meaning of vectors.
 
 use crate::reference::write_seeded_model;
 use anyhow::Result;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Its name.
 pub const SEEDED: &str = "seeded";
 
-/// A models folder beside the server with the default model and the seeded one.
+/// Creates a models folder beside the server with the default model and the seeded model.
 pub fn models_folder(server: &Server) -> Result<PathBuf> {
     let models = server.folder().join("models");
     fs::create_dir(&models)?;

@@ -7,12 +7,12 @@ use std::time::Duration;
 pub struct Times(Vec<Duration>);
 
 impl Times {
-    /// Adds a call.
+    /// Adds the time of a call.
     pub fn push(&mut self, time: Duration) {
         self.0.push(time);
     }
 
-    /// Adds the calls of another list.
+    /// Adds the times of another list.
     pub fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
     }
@@ -41,7 +41,7 @@ impl Times {
     }
 }
 
-/// Mean of the two middle values, or the middle one.
+/// The middle value, or the mean of the two middle values.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);

@@ -8,7 +8,7 @@ use ragstone_tests::server::{Options, Server};
 use ragstone_tests::session::Session;
 use std::time::Instant;
 
-/// Settings of a server that holds a million chunks.
+/// Settings of a server with a million chunks.
 const SETTINGS: &[(&str, &str)] = &[
     ("shared_buffers", "3GB"),
     ("maintenance_work_mem", "2GB"),
@@ -18,7 +18,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("jit", "off"),
 ];
 
-/// A new server for benches, with the seeded model beside the default one where `seeded` says so.
+/// A new server for benches; with the seeded model beside the default model if `with_seeded` is true.
 pub async fn server(runtime: &str, with_seeded: bool) -> Result<Server> {
     let options = SETTINGS.iter().fold(Options::default(), |options, (name, value)| options.set(name, value));
     let server = Server::prepare(options.set("rag.engine_runtime", runtime))?;
@@ -30,13 +30,13 @@ pub async fn server(runtime: &str, with_seeded: bool) -> Result<Server> {
     Ok(server)
 }
 
-/// Logical processors, which is what the engine uses by default.
+/// Number of logical processors, which is the engine's default number of threads.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Makes the table `name` of a corpus's first `rows` entries and the collection `name` of it; gives the seconds that
-/// the collection took.
+/// Creates the table `name` from a corpus's first `rows` entries, and the collection `name` of it. Returns
+/// the seconds that the creation of the collection took.
 pub async fn collection(
     session: &Session,
     name: &str,

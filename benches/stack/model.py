@@ -1,4 +1,4 @@
-"""A language model that answers at once: what both sides do beside it is what is timed."""
+"""A stub language model that answers at once, so that only the work around the model is timed."""
 
 import json
 import threading
@@ -17,7 +17,8 @@ ANSWER = {
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # A reply in one packet: in two, the second waits for a delayed acknowledgement of the first.
+    # The reply is sent in one packet: with two packets, the second would wait for a delayed acknowledgement
+    # of the first.
     wbufsize = -1
     disable_nagle_algorithm = True
 
@@ -31,11 +32,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Says nothing."""
+        """Suppresses the request log."""
 
 
 class Model:
-    """Serves on loopback while it is entered, in OpenAI's protocol."""
+    """An HTTP server on loopback with OpenAI's protocol, as a context manager."""
 
     def __enter__(self):
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw the results of run.py with their spread, and print them as a table in Markdown.
+"""Plots the results of run.py with their spread, and prints them as a Markdown table.
 
 usage: plot.py RESULTS.json DRAWING.svg
 """
@@ -18,7 +18,7 @@ OURS, THEIRS = "#1f6f5c", "#9aa3ad"
 
 
 def rates(contest):
-    """Of each contestant what it did in a second, in each turn: passages and questions are not the same number for all."""
+    """Returns the items per second of each contestant in each round; contestants count different items."""
     return {who: [contest["count"][who] / each for each in seconds] for who, seconds in contest["seconds"].items()}
 
 

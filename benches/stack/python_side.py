@@ -1,4 +1,4 @@
-"""The usual Python stack over the same pages: LangChain's splitter, fastembed, pgvector by LangChain, Chroma, BM25 in memory."""
+"""The usual Python stack on the same pages: LangChain's splitter, fastembed, pgvector through LangChain, Chroma, BM25 in memory."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ BATCH = 32
 
 
 class Fastembed(Embeddings):
-    """The model that Ragstone has, by fastembed, for LangChain."""
+    """Ragstone's model, run by fastembed, for LangChain."""
 
     def __init__(self, folder):
         self.embed = fastembed_loop(folder, os.cpu_count(), BATCH)
@@ -39,7 +39,7 @@ class Fastembed(Embeddings):
 
 
 class Python:
-    """One process, with one connection to a database of its own."""
+    """A process with a connection to its own database."""
 
     def __init__(self, pages, questions, log, url, folder):
         self.pages, self.questions, self.log, self.url = pages, questions, log, url

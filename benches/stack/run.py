@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Time Ragstone through SQL beside the usual Python stack, on the same pages of the PostgreSQL manual, by turns in one run.
+"""Times Ragstone (through SQL) and the usual Python stack on the same pages of the PostgreSQL manual, alternating within one run.
 
 usage: run.py PAGES.csv MODEL_FOLDER RESULTS.json [--quick]
 
-The server is the one that libpq's variables name, where databases `stack_ragstone` and `stack_python` are made anew. Writes the
-seconds of each turn of each contestant, and what was counted, as JSON: see plot.py.
+libpq's variables select the server, on which the databases `stack_ragstone` and `stack_python` are created again. Writes the
+seconds of each contestant in each round, and what was counted, as JSON for plot.py.
 """
 
 import argparse
@@ -34,14 +34,14 @@ def read_pages(path, count):
 
 
 def questions_about(pages, count):
-    """Headings of the pages, as somebody would type them."""
+    """Returns headings of the pages, used as questions."""
     headings = [line.lstrip("# ") for *_, body in pages for line in body.splitlines() if line.startswith("## ")]
     wanted = [each for each in dict.fromkeys(headings) if 2 <= len(each.split()) <= 8]
     return wanted[:: max(1, len(wanted) // count)][:count]
 
 
 def log_of(lines):
-    """A log of an agent's in several formats, mixed."""
+    """Returns an agent's log with several formats mixed."""
     program = pathlib.Path(__file__).parents[1] / "python" / "make_log.py"
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, program, str(lines), "7", folder], check=True)
@@ -55,7 +55,7 @@ def timed(work):
 
 
 def hold(contests, rounds):
-    """Each contestant once a round; who begins changes, so that nobody always comes after the same."""
+    """Runs each contestant once per round, beginning with another one each time, so that the order has no effect."""
     results = []
     for name, unit, contestants in contests:
         times = {who: [] for who, _ in contestants}
@@ -74,7 +74,7 @@ def hold(contests, rounds):
 
 
 def contests(sql, python):
-    """What is compared: its name, what is counted, and who does it how."""
+    """Returns what is compared: a name, the unit that is counted, and each contestant's function."""
     return [
         ("chunk", "passages", [("rag.chunk", sql.chunk), ("LangChain text splitter", python.chunk)]),
         ("embed", "passages", [("rag.embed", sql.embed), ("fastembed", python.embed)]),

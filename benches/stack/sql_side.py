@@ -1,4 +1,4 @@
-"""Ragstone, by one session and plain queries."""
+"""Ragstone, with one session and plain queries."""
 
 import psycopg
 
@@ -37,7 +37,7 @@ class Sql:
         return self.one("SELECT cardinality(rag.embed(%s::text[]))", self.passages)
 
     def fill(self):
-        """From an empty collection until it is current, with its indexes."""
+        """Creates the collection and waits until it is current, with its indexes."""
         if self.filled:
             self.session.execute("SELECT rag.drop_collection('filled')")
         self.filled = True

@@ -1,7 +1,7 @@
-"""What people do with the application, each in a browser of his own: four of five read, the fifth looks after it.
+"""Simulated users of the application, each in a browser: four of five search and ask, the fifth administers.
 
-Run by run.py, which says in STRESS_INPUT what they type, in STRESS_WAIT how long they wait, and in STRESS_RESULT where
-the figures go.
+run.py starts it with STRESS_INPUT, what users type, STRESS_WAIT, how long they wait between actions, and STRESS_RESULT,
+the file of the results.
 """
 
 import json
@@ -15,9 +15,9 @@ from pathlib import Path
 from locust import HttpUser, between, events, task
 
 INPUT = json.loads(Path(os.environ["STRESS_INPUT"]).read_text())
-# Seconds between two actions, at least and at most.
+# Minimum and maximum time between two actions, in seconds.
 WAIT = map(float, os.environ.get("STRESS_WAIT", "2 8").split())
-# What takes longer than this has failed, in seconds.
+# Time after which an action has failed, in seconds.
 PATIENCE = 60
 FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
 STREAM = re.compile(r'data-events="([^"]+)"')
@@ -25,16 +25,16 @@ numbers = count()
 
 
 class Failed(Exception):
-    """Why an answer did not come; locust counts failures by this text."""
+    """The reason why no answer came; Locust groups failures by this text."""
 
 
 def refusal(page):
-    """Why a page is none; Locust has no status where nothing came."""
+    """Returns why a response is not a page; Locust has no status code if no response came."""
     return f"status {page.status_code}" if page.status_code else f"no reply: {type(page.error).__name__}"
 
 
 class Browser(HttpUser):
-    """Does the things of `plan` in turn; each browser begins at another place."""
+    """Performs the actions of `plan` in turn, starting at a different action in each browser."""
 
     abstract = True
     wait_time = between(*WAIT)
@@ -51,7 +51,7 @@ class Browser(HttpUser):
         self.turn += 1
 
     def get(self, address, name, wanted, **parameters):
-        """A page that must have a text; the page, or nothing where it failed."""
+        """Returns a page that must contain a text, or None after a failure."""
         with self.client.get(address, params=parameters, name=name, timeout=PATIENCE, catch_response=True) as page:
             return self.checked(page, wanted)
 
@@ -71,7 +71,7 @@ class Browser(HttpUser):
             return page
 
     def measured(self, name, begun, error=None, until=None):
-        """What is no single request; time counts from a moment."""
+        """Records an action that consists of several requests, timed from a given moment."""
         took = ((until or time.perf_counter()) - begun) * 1000 if begun else 0
         self.environment.events.request.fire(
             request_type="chat", name=name, response_time=took, response_length=0, exception=error, context={}
@@ -79,7 +79,7 @@ class Browser(HttpUser):
 
 
 class Reader(Browser):
-    """Searches three times for each question that is asked."""
+    """Searches three times per question."""
 
     weight = 4
     plan = ("search", "search", "chat", "search")
@@ -102,10 +102,10 @@ class Reader(Browser):
             self.measured("chat: whole answer", begun)
 
     def listen(self, page, begun):
-        """Reads an answer to its end, and says when its first piece came; nothing where it failed."""
+        """Reads an answer to its end, and returns when its first piece came; None after a failure."""
         stream = STREAM.search(page)
         if not stream:
-            # The answer was there before the page was.
+            # The answer was complete before the page was loaded.
             return time.perf_counter()
         opened = time.perf_counter()
         with self.client.get(
@@ -118,7 +118,7 @@ class Reader(Browser):
             finally:
                 # Locust's own time ends with the headers.
                 reply.request_meta["response_time"] = (time.perf_counter() - opened) * 1000
-                # A browser has a connection of its own for a stream.
+                # A browser uses a separate connection for a stream.
                 reply.close()
 
     def read(self, reply, begun):
@@ -142,7 +142,7 @@ class Reader(Browser):
 
 
 class Editor(Browser):
-    """Uploads a document and looks at the reports; has logged in some time ago, as a browser remembers."""
+    """Uploads documents and views reports, in a browser that is already logged in."""
 
     weight = 1
     plan = ("upload", "days", "runs", "trace")
@@ -155,7 +155,7 @@ class Editor(Browser):
         form = self.get("/documents/", "upload: form", "csrfmiddlewaretoken")
         if form is None:
             return
-        # Another field of that name is that of the button by which one logs out.
+        # Another field with that name belongs to the log-out button.
         fields = {"csrfmiddlewaretoken": dict(FIELD.findall(form.text))["csrfmiddlewaretoken"]}
         text = self.random.choice(INPUT["texts"])
         self.post("/documents/upload/", "upload", "is here.", fields, {"file": ("notes.md", text, "text/markdown")})
@@ -176,24 +176,25 @@ class Editor(Browser):
 
 @events.user_error.add_listener
 def broken(user_instance, exception, **_):
-    """What went wrong in this file counts as well."""
+    """Records exceptions of this file as failures."""
     user_instance.measured("scenario", 0, exception)
 
 
 @events.quitting.add_listener
 def write(environment, **_):
-    """Keeps what was measured."""
+    """Stores the measurements."""
     if "STRESS_RESULT" not in os.environ:
         return
     stats = environment.stats
-    # What was begun within these is waited for, and counts among the times, but not as done in them.
+    # Requests that started within this time are awaited, and count among the times, but not in the
+    # throughput.
     seconds = float(os.environ["STRESS_SECONDS"])
     requests = [entry for entry in stats.entries.values() if entry.method != "chat"]
     until = stats.start_time + seconds
     in_time = sum(count for entry in requests for at, count in entry.num_reqs_per_sec.items() if at < until)
     done = {
         "requests_per_second": in_time / seconds,
-        # By Little's law.
+        # Little's law.
         "requests_at_once": sum(entry.total_response_time for entry in requests) / 1000 / seconds,
         "scenarios": {
             entry.name: {

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Put the same people before examples/django and before a plain-Python version of its pages, by turns in one run.
+"""Runs the same simulated users against examples/django and a plain-Python version of it, alternating within one run.
 
 usage: run.py PAGES.csv MODEL_FOLDER RESULTS.json [--quick]
 
-The server is the one that libpq's variables name, where databases `stress_ragstone` and `stress_plain` are made anew.
-Writes what was measured as JSON, and prints it as a table. With --quick each scenario must have run, and no request
-failed.
+libpq's variables select the server, on which the databases `stress_ragstone` and `stress_plain` are created again.
+Writes the measurements as JSON, and prints them as a table. With --quick, each scenario must run, and no request may
+fail.
 """
 
 import argparse
@@ -40,22 +40,22 @@ def read_pages(path: str, count: int) -> list[tuple]:
 
 
 def typed(pages: list[tuple]) -> dict:
-    """What people type and upload: headings of the pages, and their beginnings."""
+    """Returns what users type and upload: headings of the pages, and their beginnings."""
     headings = Counter(line.lstrip("# ") for *_, body in pages for line in body.splitlines() if line.startswith("#"))
-    # What stands on many pages, as "See Also", is no question.
+    # Headings that occur on several pages, such as "See Also", are not used as questions.
     questions = [each for each, times in headings.items() if times == 1 and 2 <= len(each.split()) <= 8]
     return {"questions": questions[:300], "texts": [body[:2000] for *_, body in pages[:50]]}
 
 
 def turn(side: Side, users: int, plan: dict, given: Path, folder: Path) -> dict:
-    """One web server under so many users, from its start to its end."""
+    """Runs one web server with a number of users, from its start to its end."""
     result = folder / "result.json"
     result.unlink(missing_ok=True)
     file = Path(__file__).parent / "locustfile.py"
     seconds = plan["ramp"] + plan["seconds"]
     options = f"--headless --only-summary --users {users} --spawn-rate {max(1, users / plan['ramp'])}"
     options += f" --run-time {seconds}s --stop-timeout 70 --loglevel ERROR --exit-code-on-error 0"
-    # The first seconds, while people come, are not counted.
+    # The first seconds, while users arrive, are not counted.
     options += " --reset-stats" if plan is FULL else ""
     more = {
         "STRESS_INPUT": str(given),
@@ -69,7 +69,7 @@ def turn(side: Side, users: int, plan: dict, given: Path, folder: Path) -> dict:
         with (folder / "locust.log").open("a") as log:
             locust = subprocess.Popen(command, env=os.environ | more, stdout=log, stderr=log)
         try:
-            # Not before everybody is there.
+            # Measuring starts when all users have arrived.
             time.sleep(plan["ramp"])
             with Sampler(web.process.pid, locust.pid, side.database, side.has_jobs) as sampler:
                 time.sleep(plan["seconds"])
@@ -78,13 +78,13 @@ def turn(side: Side, users: int, plan: dict, given: Path, folder: Path) -> dict:
             locust.terminate()
             locust.wait()
     measured = {"side": side.name, "users": users} | json.loads(result.read_text()) | sampler.summary()
-    # What was waited for after the last second would make it more.
+    # Requests that were awaited after the last second would increase the number.
     measured["requests_at_once"] = min(users, measured["requests_at_once"])
     return measured | {"left": settle(side) if side.has_jobs else 0}
 
 
 def settle(side: Side) -> int:
-    """Waits until nothing of a turn is left to do; how many documents had not been indexed at its end."""
+    """Waits until all work of a turn is done; returns how many documents were not indexed when the turn ended."""
     with side.connect() as session:
         left = session.execute("SELECT queued FROM rag.stat_collection WHERE collection = 'documents'").fetchone()[0]
         session.execute("SELECT rag.cancel_job(id) FROM rag.jobs WHERE status IN ('queued', 'running')")
@@ -93,7 +93,7 @@ def settle(side: Side) -> int:
 
 
 def saturated(turn: dict, limits: dict) -> list[str]:
-    """What there is no more of."""
+    """Returns the names of the exhausted resources."""
     groups = {name: used for name, used in turn["processors"].items() if name != "others"}
     most = max(groups, key=groups.get)
     processors = f"processors ({most} {groups[most]:.2f}, others' programs {turn['processors']['others']:.2f})"
@@ -108,7 +108,7 @@ def saturated(turn: dict, limits: dict) -> list[str]:
 
 
 def table(turns: list[dict]) -> str:
-    """The turns as Markdown: for each scenario its p50 and p95 in ms."""
+    """Returns the turns as a Markdown table with p50 and p95 of each scenario in ms."""
     head = ["users", "", *SHOWN, "errors", "requests/s", "saturated"]
     rows = [head, ["---"] * len(head)]
     for each in turns:
@@ -129,7 +129,7 @@ def table(turns: list[dict]) -> str:
 
 
 def check(turns: list[dict], folder: Path):
-    """Fails where something never ran or did not work."""
+    """Exits with an error if a scenario never ran or failed."""
     for each in turns:
         missing = [name for name in SHOWN if not each["scenarios"].get(name, {}).get("count")]
         if missing or each["errors"]:
@@ -175,7 +175,7 @@ def main():
         }
         turns = []
         for number, users in enumerate(plan["users"]):
-            # Who begins changes.
+            # The sides take turns in starting.
             for side in sides[:: 1 if number % 2 == 0 else -1]:
                 done = turn(side, users, plan, given[side.name], folder)
                 turns.append(done | {"saturated": saturated(done, limits)})

@@ -1,4 +1,4 @@
-"""Who uses the processors, and how many connections there are, once a second until it is stopped."""
+"""Samples the processor time of each group of processes, and the number of connections, once a second until it is stopped."""
 
 import os
 import threading
@@ -15,17 +15,18 @@ JOBS = "SELECT count(*) FILTER (WHERE status = 'queued'), count(*) FILTER (WHERE
 
 
 class Sampler:
-    """Samples while it is entered; `summary` says what was seen."""
+    """Samples within a `with` block; `summary` returns the results."""
 
     def __init__(self, web: int, locust: int, database: str, has_jobs: bool):
         self.roots = {"web": psutil.Process(web), "locust": psutil.Process(locust)}
         self.session = psycopg.connect(dbname=database, autocommit=True)
-        # The server's first process is the parent of each session's.
+        # The postmaster is the parent process of each session's backend.
         backend = self.session.info.backend_pid
         self.server = psutil.Process(psutil.Process(backend).ppid())
         self.database, self.has_jobs = database, has_jobs
         self.used: dict[str, float] = {}
-        # By number and start, what a process had used when it was seen last, and its group then.
+        # By process number and start time: the processor time that a process had used when it was last seen,
+        # and its group.
         self.last: dict[tuple, tuple[float, str]] = {}
         self.counts: list[tuple] = []
         self.jobs: list[tuple] = []
@@ -43,7 +44,8 @@ class Sampler:
         self.ended.set()
         self.thread.join()
         self.look()
-        # Workers of jobs may end before they are seen; the server knows what those have used that ended.
+        # Job workers may end before they are seen; the postmaster knows the processor time of its ended
+        # children.
         ended = self.of_children() - self.reaped
         self.used["workers"] = self.used.get("workers", 0) + max(0, ended - self.seen_of_ended())
         before, self.cpu = self.cpu, psutil.cpu_times()
@@ -74,24 +76,24 @@ class Sampler:
                 yield group(child), child
 
     def look(self, first=False):
-        """Adds what each process has used since the last look."""
+        """Adds the processor time that each process has used since the last sample."""
         for name, process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
                 total, mark = times.user + times.system, (process.pid, process.create_time())
-                # One that is new has used all of it since.
+                # A new process has used all of its time since the last sample.
                 before = total if first else self.last.get(mark, (0, name))[0]
                 self.used[name] = self.used.get(name, 0) + total - before
                 self.last[mark] = total, name
 
     def seen_of_ended(self) -> float:
-        """What was counted already of the server's children that have ended."""
+        """Returns the processor time of ended children of the server that was counted already."""
         alive = {process.pid for process in children(self.server)} | {self.server.pid}
         own = ("sessions", "workers", "server")
         return sum(total for (pid, _), (total, name) in self.last.items() if name in own and pid not in alive)
 
     def unshared(self):
-        """Memory that each group has for itself, in bytes."""
+        """Returns the unshared memory of each group, in bytes."""
         sizes: dict[str, int] = {}
         for name, process in self.processes():
             with suppress(psutil.Error):
@@ -121,7 +123,7 @@ def children(process: psutil.Process) -> list[psutil.Process]:
 
 
 def group(process: psutil.Process) -> str:
-    """Which part of the server a process is."""
+    """Returns the part of the server that a process belongs to."""
     title = " ".join(process.cmdline())
     if "ragstone-engine" in title:
         return "engine"

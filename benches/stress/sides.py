@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples/django"
-# The same for both. A thread, and a connection of the process's pool, is held by each streamed answer.
+# The same for both sides. Each streamed answer holds a thread, and a connection of the process's pool.
 PROCESSES, THREADS = 2, 40
 
 LOGIN = """
@@ -44,7 +44,7 @@ class Side:
     database: str
     folder: Path
     package: str
-    # The application of the reports, as the addresses of Django's admin have it.
+    # The app label of the reports in the URLs of Django's admin.
     admin: str
     has_jobs: bool
     more: dict[str, str] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Side:
     def environment(self) -> dict[str, str]:
         own = {"PGDATABASE": self.database, "DJANGO_SECRET_KEY": "of no secret: this server is on loopback"}
         own["DJANGO_POOL"] = str(THREADS)
-        # A pool of threads for linear algebra in each process would come on top of those that are compared.
+        # A thread pool for linear algebra in each process would be added to the threads that are compared.
         return os.environ | own | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | self.more
 
     def manage(self, *arguments: str) -> str:
@@ -61,7 +61,7 @@ class Side:
         return subprocess.run(command, env=self.environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def sessions(self, count: int) -> list[str]:
-        """Cookies of browsers that have logged in."""
+        """Returns cookies of logged-in browsers."""
         return self.manage("shell", "--verbosity", "0", "--command", LOGIN.format(count=count)).split()
 
     def connect(self) -> psycopg.Connection:
@@ -80,7 +80,7 @@ def plain(model: Path) -> Side:
 
 
 def fill_ragstone(side: Side, pages: list[tuple], runs: int):
-    """The pages as a collection, the application's tables, and runs of agents of the last month."""
+    """Creates the collection of the pages, the application's tables, and a month of agent runs."""
     with side.connect() as session:
         session.execute("CREATE EXTENSION ragstone CASCADE")
         session.execute("CREATE TABLE pages (id int PRIMARY KEY, title text, url text UNIQUE, body text)")
@@ -120,7 +120,7 @@ def log_run(session: psycopg.Connection, number: int, started: datetime):
     session.execute("SELECT rag.finish_run(%s, status => %s)", [run, "failed" if number % 20 == 0 else "done"])
 
 
-# What the plain version has is what the other one made: the same passages, embeddings and runs.
+# The plain version uses the data that the other one has created: the same passages, embeddings and runs.
 PASSAGES = """
 SELECT key_1, title, heading, content, chunk.metadata, embedding::vector
 FROM manual_chunks AS chunk JOIN pages ON id = key_1
@@ -157,7 +157,7 @@ def copy(source: psycopg.Connection, query: str, target: psycopg.Connection, tab
 
 
 class Web:
-    """A web server on loopback while it is entered."""
+    """A web server on loopback, as a context manager."""
 
     def __init__(self, side: Side, log: Path):
         self.side, self.log = side, log
@@ -168,7 +168,8 @@ class Web:
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         options = f"--bind 127.0.0.1:{port} --worker-class gthread --workers {PROCESSES} --threads {THREADS}"
-        # Browsers keep their connections while people read; a worker that has them all open still takes more.
+        # Browsers keep their connections open while users read; a worker whose connections are all open still
+        # accepts more.
         options += " --keep-alive 75 --worker-connections 2000 --timeout 120 --graceful-timeout 5 --log-level warning"
         command = [
             sys.executable,
@@ -192,7 +193,7 @@ class Web:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                # More than once, so that each process has most likely answered.
+                # Repeated so that each process has most likely served a request.
                 for _ in range(5 * PROCESSES):
                     urllib.request.urlopen(f"{self.url}/?q=backup", timeout=seconds).read()
                 return

@@ -1,7 +1,8 @@
-//! Single-row INSERTs while a million changes wait, beside none, and the worker's memory when it goes at them.
+//! Single-row INSERTs while a million changes are queued, compared with an empty queue, and the worker's
+//! memory when it starts to process them.
 //!
-//! The engine is away meanwhile, as in an outage, so that the queue stays as it is in both halves: the changes come into it
-//! by the triggers, and the worker does nothing but look now and then whether the engine is back.
+//! The engine is unavailable meanwhile, as in an outage, so that the queues keep their sizes: triggers queue
+//! the changes, and the worker only checks now and then whether the engine is back.
 
 use crate::texts::{table, until_current};
 use anyhow::Result;
@@ -14,7 +15,7 @@ use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use std::time::{Duration, Instant};
 
-/// Most memory that a worker may have of its own, in MB.
+/// Maximum private memory of a worker, in MB.
 const BOUND: f64 = 64.0;
 
 pub async fn run(options: &Options) -> Result<()> {
@@ -59,19 +60,19 @@ async fn followed(server: &Server) -> Result<Session> {
     Ok(session)
 }
 
-/// Sets the engine's program and waits until the worker has felt it.
+/// Sets the engine's program, and waits until the setting has an effect on the worker.
 async fn engine(server: &Server, session: &Session, program: &str) -> Result<()> {
     server.configure(&server::Options::default().set("rag.engine_path", program))?;
     session.batch_execute("SELECT pg_reload_conf()").await?;
     let wanted = !program.is_empty();
-    wait::until("the engine goes or comes", async || {
+    wait::until("the engine ends or starts", async || {
         let outcome = session.execute("SELECT rag.embed('is it there?')", &[]).await;
         Ok((outcome.is_err() == wanted).then_some(()))
     })
     .await
 }
 
-/// Inserts by turns, so that whatever else the machine does at the time slows both.
+/// INSERTs in both databases in turn, so that other work of the machine slows both.
 async fn inserts(sessions: [&Session; 2], rounds: usize) -> Result<[Times; 2]> {
     let mut statements = Vec::new();
     for session in sessions {
@@ -91,13 +92,14 @@ async fn inserts(sessions: [&Session; 2], rounds: usize) -> Result<[Times; 2]> {
     Ok(times)
 }
 
-/// The most memory in MB that the worker had of its own in this time, and how many rows it did.
+/// The maximum private memory of the worker in this time, in MB, and the number of rows that it has
+/// processed.
 async fn memory(session: &Session, time: Duration) -> Result<(f64, i64)> {
     let left = "SELECT count(*) FROM rag._queue";
     let before: i64 = session.value(left).await?;
     let sql = "SELECT pid FROM pg_stat_activity
                WHERE backend_type = 'ragstone worker' AND datname = current_database()";
-    let worker = wait::until("a worker is there", async || {
+    let worker = wait::until("a worker runs", async || {
         Ok(session.query_opt(sql, &[]).await?.map(|row| Process(row.get(0))))
     })
     .await?;

@@ -1,5 +1,5 @@
-//! What other work waits for while tables of 100,000 rows are indexed, one in the same database and one in another: the begin of a job,
-//! and a changed row of a small collection.
+//! Delay of other work while tables of 100,000 rows are indexed, one in the same database and one in another:
+//! the start of a job, and a changed row of a small collection.
 
 use crate::texts::{pieces, table, until_current};
 use anyhow::Result;
@@ -10,7 +10,7 @@ use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use std::time::{Duration, Instant};
 
-/// Rows of each large table. They last for longer than what is measured.
+/// Number of rows of each large table. Indexing them takes longer than the measurement.
 const ROWS: usize = 100_000;
 
 pub async fn run(options: &Options) -> Result<()> {
@@ -34,7 +34,7 @@ pub async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Begins to index a large table.
+/// Starts to index a large table.
 async fn fill(session: &Session, texts: &[String]) -> Result<()> {
     table(session, "large", texts).await?;
     session.batch_execute("SELECT rag.create_collection('large', 'large', 'body')").await?;
@@ -63,7 +63,7 @@ async fn measure(session: &Session, rounds: usize, when: &str, goals: Option<(f6
     Ok(())
 }
 
-/// Submits a job and waits for its end. The time until it began, by the server's clock.
+/// Submits a job and waits for its end. Returns the time until it started, by the server's clock.
 async fn job(session: &Session) -> Result<Duration> {
     let id: i64 = session.value(r#"SELECT rag.submit('embed', '{"input": "a short text"}')"#).await?;
     session.batch_execute(&format!("CALL rag.wait_for_job({id})")).await?;
@@ -76,7 +76,7 @@ async fn job(session: &Session) -> Result<Duration> {
     Ok(Duration::from_secs_f64(seconds.max(0.0)))
 }
 
-/// Changes a row of the small collection. The time until its chunk is there.
+/// Changes a row of the small collection. Returns the time until its chunk is stored.
 async fn change(session: &Session, round: usize) -> Result<Duration> {
     let id = (round * 37 % 200) as i32;
     let body = format!("Change number {round}: the lighthouse keeper counts {round} ships at ");

@@ -1,4 +1,4 @@
-//! Filling a collection in the background, beside `rag.embed(text[])` alone of the texts that it embeds.
+//! Filling a collection in the background, compared with `rag.embed(text[])` of the same texts.
 
 use crate::texts::until_current;
 use anyhow::Result;
@@ -11,7 +11,7 @@ use ragstone_tests::session::Session;
 use ragstone_tests::{manual, wait};
 use std::time::{Duration, Instant};
 
-/// Longer than any of this takes.
+/// Longer than any part of this bench takes.
 const LIMIT: Duration = Duration::from_secs(3600);
 
 const CREATE: &str = "SELECT rag.create_collection('pages', 'pages', 'body', title => 'title')";
@@ -49,7 +49,7 @@ pub async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Pages from all over the manual.
+/// Loads pages that are spread over the whole manual.
 async fn load(session: &Session, count: usize) -> Result<()> {
     let pages = manual::pages()?;
     let step = (pages.len() / count).max(1);
@@ -74,7 +74,7 @@ async fn fill(session: &Session) -> Result<(f64, f64)> {
     Ok((written, start.elapsed().as_secs_f64()))
 }
 
-/// What was embedded, in the order in which it was stored.
+/// The embedded texts, in the order in which they were stored.
 async fn texts(session: &Session) -> Result<Vec<String>> {
     let sql = "SELECT text FROM (
                  SELECT DISTINCT ON (content_hash) c.chunk_id, content_hash,

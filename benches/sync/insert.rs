@@ -1,7 +1,7 @@
-//! An INSERT of many rows into a table that a collection follows, beside a table that nobody follows.
+//! An INSERT of many rows into a table with a collection, compared with a table without one.
 //!
-//! The worker begins when the transaction has committed, which is after the measured time; what it would then do is taken
-//! away again by TRUNCATE, and each round waits until it has nothing left to do.
+//! The worker starts after the commit, and so after the measured time; TRUNCATE removes its work, and each
+//! round waits until the worker has nothing left to do.
 
 use crate::texts::{pieces, table, until_current};
 use anyhow::Result;
@@ -13,12 +13,12 @@ use ragstone_tests::session::Session;
 use std::time::Instant;
 use tokio_postgres::types::ToSql;
 
-/// Where the rows come from.
+/// Origin of the rows.
 #[derive(Clone, Copy)]
 enum Origin<'a> {
-    /// The client, as parameters of the statement.
+    /// The client, which sends them as parameters of the statement.
     Client(&'a [String]),
-    /// Another table, where Postgres has compressed them before: nothing is left to do but to copy.
+    /// Another table, in which PostgreSQL has compressed them already: they only have to be copied.
     Table,
 }
 
@@ -47,7 +47,8 @@ pub async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Medians in milliseconds, without triggers and with. A first round warms up; who begins alternates.
+/// Medians in milliseconds, without triggers and with triggers. A first round warms up; both take turns in
+/// starting.
 async fn play(session: &Session, origin: Origin<'_>, rounds: usize) -> Result<[f64; 2]> {
     let mut seconds = [Vec::new(), Vec::new()];
     for round in 0..=rounds {
@@ -61,7 +62,7 @@ async fn play(session: &Session, origin: Origin<'_>, rounds: usize) -> Result<[f
     Ok(seconds.map(|seconds| median(&seconds) * 1e3))
 }
 
-/// Seconds of the statement with its commit.
+/// Seconds that the statement and its commit take.
 async fn insert(session: &Session, into: &str, origin: Origin<'_>) -> Result<f64> {
     session.batch_execute("CHECKPOINT").await?;
     let (source, parameters): (_, Vec<&(dyn ToSql + Sync)>) = match &origin {

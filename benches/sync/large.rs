@@ -1,5 +1,5 @@
-//! The rate of a large first fill from its beginning to its end, with a model that costs next to nothing: dictionary entries, and
-//! statistics as autovacuum finds them.
+//! The rate of a large first fill from its start to its end, with a very cheap model: dictionary entries, and
+//! statistics as autovacuum collects them.
 
 use anyhow::Result;
 use ragstone_benches::dictionaries::Corpus;
@@ -11,7 +11,7 @@ use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use std::time::{Duration, Instant};
 
-/// Longest time for one part.
+/// Maximum time for one part.
 const LIMIT: Duration = Duration::from_secs(1800);
 
 pub async fn run(options: &Options) -> Result<()> {
@@ -30,7 +30,7 @@ pub async fn run(options: &Options) -> Result<()> {
     let mut seconds = Vec::new();
     let mut since = Instant::now();
     for goal in (1..=rows / part).map(|number| number * part) {
-        // The last part may have fewer chunks than rows, where entries are empty.
+        // The last part may have fewer chunks than rows, if entries are empty.
         if !written(&session, goal).await? {
             break;
         }
@@ -48,7 +48,7 @@ pub async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Waits until so many chunks are written, or until no row is queued any more; whether they are.
+/// Waits until `goal` chunks are written, or until the queue is empty. Returns true in the first case.
 async fn written(session: &Session, goal: usize) -> Result<bool> {
     wait::until_within(LIMIT, "chunks are written", async || {
         let sql = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 't_chunks'";

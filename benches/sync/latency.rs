@@ -1,4 +1,4 @@
-//! From the commit of one changed row to its chunk being there for search, on a server that does nothing else.
+//! Time from the commit of one changed row until its chunk can be found, on a server without other work.
 
 use crate::texts::{pieces, table, until_current};
 use anyhow::Result;
@@ -43,5 +43,6 @@ pub async fn run(options: &Options) -> Result<()> {
 async fn idle(session: &Session) -> Result<()> {
     let sql =
         "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND state = 'idle'";
-    wait::until("the worker sleeps", async || Ok((session.value::<i64>(sql).await? == 1).then_some(()))).await
+    wait::until("the worker is idle", async || Ok((session.value::<i64>(sql).await? == 1).then_some(())))
+        .await
 }

@@ -1,4 +1,4 @@
-//! What it costs that collections follow their sources, beside what does without.
+//! The cost of collections that follow their sources, compared with the same work without them.
 //!
 //! `cargo bench -p ragstone-benches --bench sync -- [--full] [fill] [latency] [insert] [unwatched] [backlog] [beside] [stages] [memory] [large]`
 

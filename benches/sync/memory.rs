@@ -1,4 +1,5 @@
-//! The memory of each background process after many changes and steps of the log, beside that after a tenth of them.
+//! Memory of each background process after many changes and logged steps, compared with its memory after a
+//! tenth of them.
 
 use crate::texts::{pieces, table, until_current};
 use anyhow::{Context, Result};
@@ -9,16 +10,16 @@ use ragstone_tests::process::Process;
 use ragstone_tests::server::Server;
 use ragstone_tests::session::Session;
 
-/// Most memory in MB that a process may have more after the changes than after a tenth of them.
+/// Maximum growth of a process's memory, in MB, between a tenth of the changes and all of them.
 const BOUND: f64 = 5.0;
 
-/// The process that starts the engine; it connects to no database, so `pg_stat_activity` does not know it.
+/// The process that starts the engine. It connects to no database, so `pg_stat_activity` does not show it.
 const SUPERVISOR: &str = "ragstone supervisor";
 
-/// The processes that work on rows, on the log, and on the engine.
+/// The processes that index rows, write the log, and start the engine.
 const PROCESSES: [&str; 3] = ["ragstone worker", "ragstone coordinator", SUPERVISOR];
 
-/// Steps of the log for each round of changes, for the coordinator to add to the reports.
+/// Logs steps in each round of changes, which the coordinator then adds to the reports.
 const STEPS: &str = "SELECT rag.log_steps(rag.start_run('bench'), jsonb_agg(jsonb_build_object('kind', 'tool', 'name', 'tool ' || g)))
                      FROM generate_series(1, 500) g";
 
@@ -58,7 +59,7 @@ pub async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Memory of its own of the first process of a kind, in MB.
+/// Private memory of the first process of a kind, in MB.
 async fn memory(server: &Server, session: &Session, process: &str) -> Result<f64> {
     let process = if process == SUPERVISOR {
         *Process::supervisors_of(&server.data()).first().context("no supervisor runs")?

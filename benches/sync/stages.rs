@@ -1,5 +1,5 @@
-//! What a row costs by stage on its way from the source to the chunk table, with a model that costs next to nothing: what the worker
-//! itself says in its log, in processor time of no one else.
+//! Cost of a row in each stage from the source to the chunk table, with a very cheap model: the times that the
+//! worker itself logs for its own work.
 
 use crate::texts::{pieces, table, until_current};
 use anyhow::{Context, Result};
@@ -11,7 +11,7 @@ use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use std::time::{Duration, Instant};
 
-/// What the worker's lines in the log begin with.
+/// Prefix of the worker's lines in the server log.
 const LINE: &str = "milliseconds of work: ";
 
 pub async fn run(options: &Options) -> Result<()> {
@@ -22,7 +22,7 @@ pub async fn run(options: &Options) -> Result<()> {
     let session = server.session().await?;
     session.batch_execute("SELECT pg_reload_conf()").await?;
     table(&session, "t", &pieces(count, 1000)?).await?;
-    // The model is loaded, and the worker is there.
+    // After this the model is loaded and the worker runs.
     table(&session, "warm", &pieces(10, 1000)?).await?;
     for name in ["warm", "t"] {
         let seen = stages(&server)?;
@@ -47,13 +47,13 @@ pub async fn run(options: &Options) -> Result<()> {
     tell("changed", count, time, &seen, &server)
 }
 
-/// Waits until the worker has written to the log what it has done.
+/// Waits until the worker has logged its times.
 async fn until_idle(session: &Session) -> Result<()> {
     let idle = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND state <> 'idle')";
     wait::until("the worker is idle", async || Ok(session.value::<bool>(idle).await?.then_some(()))).await
 }
 
-/// Prints the rate, and microseconds of each stage for a row.
+/// Prints the rate, and the microseconds of each stage per row.
 fn tell(what: &str, rows: usize, time: Duration, seen: &[(String, f64)], server: &Server) -> Result<()> {
     report::figure(&format!("{what}, all of it"), rows as f64 / time.as_secs_f64(), "rows/s");
     for (stage, milliseconds) in stages(server)? {
@@ -64,7 +64,7 @@ fn tell(what: &str, rows: usize, time: Duration, seen: &[(String, f64)], server:
     Ok(())
 }
 
-/// The milliseconds of each stage that the log tells of so far.
+/// The milliseconds of each stage in the log so far.
 fn stages(server: &Server) -> Result<Vec<(String, f64)>> {
     let mut sums: Vec<(String, f64)> = Vec::new();
     for line in server.log()?.lines().filter_map(|line| line.split_once(LINE)) {

@@ -1,12 +1,12 @@
-//! Rows for the benches, of the manual's prose.
+//! Rows for the benches, from the manual's prose.
 
 use anyhow::{Context, Result};
 use ragstone_tests::copy::copy_rows;
 use ragstone_tests::manual;
 use ragstone_tests::session::Session;
 
-/// Texts of `length` bytes: the manual in pieces, from the beginning again where there are not enough, and each with its
-/// number, so that no two are the same.
+/// Texts of `length` bytes: pieces of the manual, repeated if there are not enough, and each with its number,
+/// so that no two are equal.
 pub fn pieces(count: usize, length: usize) -> Result<Vec<String>> {
     let prose: String = manual::pages()?.into_iter().flat_map(|page| [page.body, "\n".to_owned()]).collect();
     let prose: Vec<u8> = prose.bytes().filter(u8::is_ascii).collect();
@@ -21,7 +21,7 @@ pub fn pieces(count: usize, length: usize) -> Result<Vec<String>> {
         .collect()
 }
 
-/// Makes a table of these texts: `id`, `body`, and `hits`, which no collection looks at.
+/// Creates a table of these texts with the columns `id`, `body`, and `hits`, which no collection uses.
 pub async fn table(session: &Session, name: &str, texts: &[String]) -> Result<()> {
     let create =
         format!("CREATE TABLE {name} (id int PRIMARY KEY, body text NOT NULL, hits int NOT NULL DEFAULT 0)");

@@ -1,4 +1,5 @@
-//! An UPDATE of a column that the collection does not look at, beside the same UPDATE of a twin that nobody follows.
+//! An UPDATE of a column that the collection does not use, compared with the same UPDATE of an identical
+//! table without a collection.
 
 use crate::texts::{pieces, table, until_current};
 use anyhow::Result;
@@ -18,7 +19,7 @@ pub async fn run(options: &Options) -> Result<()> {
         table(&session, name, &texts).await?;
         statements.push(session.prepare(&format!("UPDATE {name} SET hits = hits + 1 WHERE id = $1")).await?);
     }
-    // A collection that is current has no work, so that its filling is not what is measured.
+    // A current collection causes no work, so its fill is not included in the measurement.
     session.batch_execute("SELECT rag.create_collection('followed', 'followed', 'body')").await?;
     until_current(&session, "followed").await?;
     session.batch_execute("SET synchronous_commit = off").await?;

@@ -1,4 +1,4 @@
-//! Text mode beside pg_textsearch and pg_search, on real passages and on short entries of dictionaries.
+//! Text mode compared with pg_textsearch and pg_search, on real passages and on short dictionary entries.
 //!
 //! `cargo bench -p ragstone-benches --bench textsearch -- [--full] [passages] [entries] [peers]`
 
@@ -19,11 +19,11 @@ use ragstone_tests::session::Session;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Settings of the others' server, with as much memory as ours has.
+/// Settings of the other server, with as much memory as Ragstone's server has.
 const SETTINGS: &[(&str, &str)] =
     &[("shared_buffers", "3GB"), ("maintenance_work_mem", "2GB"), ("max_wal_size", "8GB"), ("jit", "off")];
 
-/// Sessions that search at the same time.
+/// Number of sessions that search at the same time.
 const SESSIONS: usize = 16;
 
 const OURS: &str = "SELECT * FROM rag.search('p', $1, k => 10, mode => 'text')";
@@ -96,7 +96,7 @@ async fn entries(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Our index and those of others of the same rows.
+/// Ragstone's index and the other extensions' indexes of the same rows.
 struct Contest {
     server: Server,
     session: Session,
@@ -104,7 +104,7 @@ struct Contest {
 }
 
 impl Contest {
-    /// Indexes the rows, with others beside in a full run.
+    /// Indexes the rows; in a full run with the other extensions as well.
     async fn new(options: &Options, rows: &[(String, String)]) -> Result<Self> {
         let mut contest = Self::of_ours(rows).await?;
         if !options.full && !options.parts.iter().any(|part| part == "peers") {
@@ -141,7 +141,7 @@ impl Contest {
         Ok(Self { server, session, peers: Peers::default() })
     }
 
-    /// How long building the text index over chunks takes that are there.
+    /// Measures rebuilding the text index from existing chunks.
     async fn rebuild(&self) -> Result<()> {
         let start = Instant::now();
         self.session.batch_execute("SELECT rag.alter_collection('p', language => 'english')").await?;
@@ -158,7 +158,7 @@ impl Contest {
         std::iter::once("rag.search").chain(self.peers.peers.iter().map(|peer| peer.name))
     }
 
-    /// The times of all queries, ours first.
+    /// The times of all queries; Ragstone's come first.
     async fn times(&self, queries: &[String], options: &Options) -> Result<Vec<Times>> {
         let mut contestants = vec![Contestant::new("rag.search".into(), &self.session, OURS).await?];
         for peer in &self.peers.peers {
@@ -168,7 +168,7 @@ impl Contest {
         Ok(contestants.into_iter().map(|contestant| contestant.times).collect())
     }
 
-    /// How many queries a second many sessions get answered.
+    /// Throughput of many sessions, in queries per second.
     async fn throughput(&self, queries: &[String], options: &Options) -> Result<()> {
         let time = options.size(Duration::from_secs(30), Duration::from_secs(1));
         let mut sessions = Vec::new();
@@ -189,7 +189,7 @@ impl Contest {
     }
 }
 
-/// Queries a second that these sessions get answered at the same time.
+/// Queries per second of these sessions at the same time.
 async fn rate(sessions: &[Session], sql: &str, queries: &[String], time: Duration) -> Result<f64> {
     let start = Instant::now();
     let ask = async |place: usize, session: &Session| {

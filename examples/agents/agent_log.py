@@ -1,10 +1,10 @@
-"""The log of an agent that runs outside the database: a run is a `with` block, and so is each of its steps.
+"""Logs an agent that runs outside the database: a run is a `with` block, and so is each of its steps.
 
     with Run(connection, "support", {"question": "…"}) as run:
         with run.step("retrieval", "manual", input={"query": "…"}) as step:
             step["output"] = …
 
-The connection should be in autocommit, so that a step is there as soon as it is over.
+The connection should be in autocommit, so that a step can be read as soon as it has ended.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ FINISH = "SELECT rag.finish_run(run => %s, output => %s, status => %s, error => 
 
 
 class Run:
-    """A run of an agent, in rag.runs from its beginning to its end."""
+    """An agent's run in rag.runs, from start to end."""
 
     def __init__(self, connection, agent, input=None, traceparent=None):
         self.connection = connection
@@ -37,7 +37,7 @@ class Run:
 
     @contextlib.contextmanager
     def step(self, kind, name, input=None):
-        """Times what is done in it, and logs it with the output that it has put into the dictionary; also where it fails."""
+        """Times the block, and logs it with the output that the block stores in the dictionary, or with its exception."""
         step = {"output": None}
         logged = {"run": self.id, "kind": kind, "name": name, "input": json(input), "status": "ok", "error": None}
         logged["started"] = datetime.datetime.now(datetime.UTC)

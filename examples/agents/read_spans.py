@@ -1,9 +1,9 @@
-"""Read spans in OpenTelemetry's JSON with OpenTelemetry's own definitions, and list them.
+"""Reads spans in OpenTelemetry's JSON with OpenTelemetry's own definitions, and lists them.
 
 usage: psql --no-align --tuples-only --command='SELECT rag.otlp(1)' | read_spans.py
 
-A field that the definitions do not have, or of another type, is an error. Trace and span ids are hexadecimal in this JSON, and base64
-in Protobuf's own mapping: they are put into that form first (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding).
+A field that the definitions lack, or that has another type, is an error. Trace and span ids are hexadecimal in this JSON, and base64
+in Protobuf's own mapping, so they are converted first (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding).
 """
 
 import base64
@@ -17,7 +17,7 @@ IDS = {"traceId": 16, "spanId": 8, "parentSpanId": 8}
 
 
 def with_ids(value):
-    """The same JSON with ids in base64; ValueError for an id of another length."""
+    """Returns the same JSON with ids in base64; raises ValueError for an id of the wrong length."""
     if isinstance(value, list):
         return [with_ids(each) for each in value]
     if not isinstance(value, dict):

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A "language model" that plays a support agent by a script, behind OpenAI's interface: to try an agent without a provider.
+"""A scripted "language model" that plays a support agent, behind OpenAI's interface: for trying an agent without a provider.
 
 usage: scripted_model.py [port]
 
 It prints its address, serves on the loopback until SIGTERM or Ctrl-C, and knows three tools by their names: it looks into
-the manual and at a setting, opens a ticket where it is asked for one, and answers from what the tools gave.
+the manual and at a setting, opens a ticket if it is asked for one, and answers from the tools' results.
 """
 
 import http.server
@@ -17,20 +17,20 @@ MODEL = "scripted"
 
 
 def decide(messages, tools):
-    """What the model says next: a pair of text and tool calls, each of them a name and its arguments."""
+    """Returns the model's next reply: a text, and tool calls with their names and arguments."""
     question = next(message["content"] for message in reversed(messages) if message["role"] == "user")
     names, results = {}, {}
     for message in messages:
         names |= {call["id"]: call["function"]["name"] for call in message.get("tool_calls") or []}
         if message["role"] == "tool":
-            # It comes marked as data, and as JSON.
+            # The result is marked as data, and is JSON.
             result = re.sub(r"</?tool_result>", "", message["content"]).strip()
             results[names[message["tool_call_id"]]] = result.strip('"')
     wanted = [("search_manual", {"query": question}), ("setting", {"name": setting_in(question)})]
     if "ticket" in question:
         wanted.append(("open_ticket", {"title": question[:60], "body": f"A user asks: {question}"}))
     calls = [(name, arguments) for name, arguments in wanted if name in tools and name not in results]
-    # What only reads comes first, and together.
+    # Calls that only read come first, all in one reply.
     reading = [call for call in calls if call[0] != "open_ticket"]
     if calls:
         return "", reading or calls
@@ -54,7 +54,7 @@ def answer(results):
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """POST /v1/chat/completions, whole or streamed."""
+    """Answers POST /v1/chat/completions, as one response or streamed."""
 
     protocol_version = "HTTP/1.1"
 
@@ -99,7 +99,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Says nothing: what it was asked is in rag.steps."""
+        """Suppresses the request log; rag.steps has the requests."""
 
 
 def main():

@@ -29,7 +29,7 @@ COMMENT ON FUNCTION open_ticket IS 'Opens a ticket for the people of the support
 SELECT rag.create_search_tool('manual', name => 'search_manual', k => 3, replace => true,
                               description => 'Finds passages of the PostgreSQL manual about a question.'),
        rag.create_tool('setting(text)', replace => true),
-       -- It writes, so it has to be marked; and somebody has to agree to each call.
+       -- It writes, so it must be declared as writing, and each call needs approval.
        rag.create_tool('open_ticket(text, text)', writes => true, requires_approval => true, replace => true) \g /dev/null
 
 -- Of two agents one may only read.
@@ -48,7 +48,7 @@ SELECT run_id, status, answer FROM rag.run_agent('librarian', 'How do I take a b
 SELECT rag.trace(:run_id);
 \pset tuples_only off
 
-\echo A run as a job: no transaction is open while the model thinks, and before it writes it waits for somebody to agree
+\echo A run as a job: no transaction is open while the model thinks, and it waits for approval before it writes
 SELECT rag.submit('agent', '{"agent": "support", "input": "I cannot connect. Please open a ticket for max_connections."}') AS job \gset
 CALL rag.wait_for_job(:job, timeout => '5 min');
 SELECT rag.job_result(:job)->>'status' AS status, rag.job_result(:job)->>'run_id' AS run_id \gset

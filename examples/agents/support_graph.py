@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A LangGraph graph over Ragstone: it searches with rag.search, answers with rag.ask, and logs each step to rag.steps.
-LangGraph's own checkpointer keeps its state in the same database, so that a conversation goes on after a restart.
+LangGraph's own checkpointer keeps its state in the same database, so that a conversation continues after a restart.
 
 usage: support_graph.py thread question
 
@@ -25,7 +25,7 @@ MODEL = os.environ.get("RAGSTONE_MODEL", "local/extractive")
 
 
 class State(TypedDict, total=False):
-    """What the checkpointer keeps of a conversation."""
+    """The part of a conversation that the checkpointer stores."""
 
     question: str
     titles: list[str]
@@ -36,14 +36,14 @@ class State(TypedDict, total=False):
 
 @dataclasses.dataclass
 class Context:
-    """What a run has and no checkpoint keeps."""
+    """The part of a run that is not stored in checkpoints."""
 
     connection: psycopg.Connection
     run: Run
 
 
 def retrieve(state: State, runtime: Runtime[Context]) -> State:
-    """The pages that are about the question."""
+    """Searches for pages about the question."""
     query = {"query": state["question"], "collection": COLLECTION}
     with runtime.context.run.step("retrieval", "retrieve", input=query) as step:
         found = runtime.context.connection.execute(
@@ -55,7 +55,7 @@ def retrieve(state: State, runtime: Runtime[Context]) -> State:
 
 
 def answer(state: State, runtime: Runtime[Context]) -> State:
-    """An answer with citations, or the statement that there is none."""
+    """Returns an answer with citations, or the statement that the collection has none."""
     with runtime.context.run.step("model", "answer", input={"question": state["question"], "model": MODEL}) as step:
         text, answered = runtime.context.connection.execute(
             "SELECT answer, answered FROM rag.ask(%s, %s, model => %s)", (COLLECTION, state["question"], MODEL)
@@ -65,7 +65,7 @@ def answer(state: State, runtime: Runtime[Context]) -> State:
 
 
 def hand_over(state: State, runtime: Runtime[Context]) -> State:
-    """What the collection does not say is for a person."""
+    """Hands a question over to a person if the collection does not answer it."""
     with runtime.context.run.step("custom", "hand_over", input={"question": state["question"]}) as step:
         text = f"A person will look into it. Perhaps it is in: {', '.join(state['titles'])}."
         step["output"] = {"answer": text}
@@ -73,7 +73,7 @@ def hand_over(state: State, runtime: Runtime[Context]) -> State:
 
 
 def graph(checkpointer):
-    """retrieve → answer → the end, or hand_over where there is no answer."""
+    """Builds the graph: retrieve → answer → end, or → hand_over if there is no answer."""
     builder = StateGraph(State, context_schema=Context)
     for node in (retrieve, answer, hand_over):
         builder.add_node(node)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Takes the pictures of the README from the application that runs (make django), with Debian's Chromium.
+"""Takes the README's screenshots of the running application (make django), with Debian's Chromium.
 
 usage: screenshots.py http://127.0.0.1:8000 password-of-admin folder
 """

@@ -10,5 +10,5 @@ SELECT answer, model FROM rag.ask('library', 'How many books may I borrow?', mod
 SELECT citation->>'number' AS number, citation->>'title' AS title, citation->'source_key' AS source_key, citation->>'quote' AS quote
   FROM rag.ask('library', 'What does a late book cost?', k => 2) AS asked, jsonb_array_elements(asked.citations) AS citation;
 
--- What the collection does not say, nobody makes up. No provider is called then.
+-- A question outside the collection gets no invented answer, and no provider is called.
 SELECT answered, answer FROM rag.ask('library', 'What is the capital of Norway?', model => :'model');

@@ -22,7 +22,7 @@ SELECT number, answer
        WITH ORDINALITY AS many (answer, number);
 
 -- NULL where rag.generate would raise an error: here the model has a millisecond.
-SELECT rag.try_generate('Write a novel.', model => :'model', timeout_ms => 1) IS NULL AS nothing;
+SELECT rag.generate('Write a novel.', model => :'model', timeout_ms => 1, on_error => 'null') IS NULL AS nothing;
 
 -- What the calls took. A background worker writes the rows, so that they stay after a ROLLBACK too.
 SELECT function, model, calls, output_tokens

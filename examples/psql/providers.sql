@@ -17,6 +17,6 @@ CREATE EXTENSION IF NOT EXISTS ragstone CASCADE;
                              options => '{"context_window": 2048, "timeout_ms": 180000}') \g /dev/null
   \set model example
 
-  -- Nobody else may call it yet, and nobody who may can read its key.
+  -- No other role may call it yet, and roles that may call it cannot read its key.
   SELECT name, protocol, default_model, usable, has_key FROM rag.providers WHERE name = 'example';
 \endif

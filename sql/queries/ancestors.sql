@@ -1,4 +1,4 @@
--- Whether a table is another one, or a partition or child of it.
+-- Whether a table is another one, or a partition or inheritance child of it.
 WITH RECURSIVE ancestors AS (
   SELECT $1::oid AS relation
   UNION

@@ -1,4 +1,4 @@
--- What hangs on a table that this extension did not put there, and would run as the table's next owner.
+-- Objects on a table that this extension did not create and that would run as the table's next owner.
 SELECT description FROM (
   SELECT format('trigger %I', tgname) AS description FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal
   UNION ALL
@@ -13,7 +13,7 @@ SELECT description FROM (
   SELECT format('index %s', indexrelid::regclass) FROM pg_index
   WHERE indrelid = $1 AND (indexprs IS NOT NULL OR indpred IS NOT NULL)
   UNION ALL
-  -- A domain's checks are its owner's code. A key's may be the source's own, and still nobody can tell whose it was.
+  -- A domain's checks are its owner's code. The domain of a key may be the source's own, but its previous owner cannot be determined.
   SELECT format('column %I of domain %s', attname, atttypid::regtype) FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
   WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND typtype = 'd'
   UNION ALL

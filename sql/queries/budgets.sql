@@ -1,5 +1,5 @@
--- The budgets that apply to a role's calls of a server, and what calls on record have taken in the period that is now. The engine counts
--- by what they cover, so it must not be the same for two roles that had the same name.
+-- The budgets that apply to a role's calls of a server, and the use by calls on record in the current period. The engine counts by what a
+-- budget covers, so that must differ for two roles that had the same name.
 SELECT id,
        format('%s of %s for %s per %s',
               id,

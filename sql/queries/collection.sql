@@ -30,7 +30,9 @@ SELECT c.id,
        c.word_parts,
        c.ignore_accents,
        c.language_place,
-       c.text_builds
+       c.text_builds,
+       w.sqlstate || ': ' || w.message
 FROM rag.collection c
 LEFT JOIN rag._source n ON n.collection = c.id
+LEFT JOIN rag._waiting w ON w.collection = c.id
 WHERE c.name = $1 OR c.id = $2

@@ -1,4 +1,4 @@
--- A table's columns: name, type as it is written, kind of type, the collation where it is not the type's own, number.
+-- A table's columns: name, type as SQL, kind of type, collation unless it is the type's own, attribute number.
 SELECT a.attname::text,
        format_type(a.atttypid, a.atttypmod),
        t.typcategory::text,

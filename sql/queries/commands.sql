@@ -1,4 +1,4 @@
--- The tables that a command has concerned, whether it gave them only an index or a trigger, and whether it filled them anew.
+-- The tables that a command changed, whether it only created an index or a trigger on them, and whether it filled them anew.
 SELECT DISTINCT coalesce(i.indrelid, t.tgrelid, c.objid), c.command_tag IN ('CREATE INDEX', 'CREATE TRIGGER'),
        c.command_tag = 'REFRESH MATERIALIZED VIEW'
 FROM pg_event_trigger_ddl_commands() c

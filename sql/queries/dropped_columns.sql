@@ -1,2 +1,2 @@
--- The tables that have lost a column by a command, whatever it was.
+-- The tables that lost a column through a command of any kind.
 SELECT DISTINCT objid FROM pg_event_trigger_dropped_objects() WHERE classid = 'pg_class'::regclass AND objsubid > 0

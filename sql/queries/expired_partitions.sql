@@ -1,4 +1,4 @@
--- Partitions of a log's table whose week ended more than so many days ago.
+-- Partitions of a table of the log whose week ended more than the given number of days ago.
 SELECT c.relname::text
 FROM pg_inherits i
 JOIN pg_class c ON c.oid = i.inhrelid

@@ -1,4 +1,4 @@
--- Whether the tables of a collection are filled and have the indexes by which rows and words are found.
+-- Whether the tables of a collection are filled and have the indexes that find rows and words.
 SELECT s.relispopulated
    AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.chunk_table AND i.indisprimary)
    AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.terms_table)

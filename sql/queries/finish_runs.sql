@@ -1,5 +1,4 @@
--- Ends runs, and gives the numbers of those that it has ended: those that are there and that nobody else has locked. An end that
--- is older than what is there, and comes late, changes nothing.
+-- Ends the runs that exist and are not locked, and returns their ids. An end that is older than the stored one changes nothing.
 WITH given AS (
   SELECT * FROM unnest($1::bigint[], $2::text[], $3::jsonb[], $4::text[], $5::text[], $6::timestamptz[])
     AS g (id, status, output, error, sqlstate, finished)

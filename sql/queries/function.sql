@@ -1,4 +1,4 @@
--- What a function ($1) is, what it gives, and whether the current role may call it.
+-- A function ($1): its kind, its result, and whether the current role may call it.
 SELECT p.oid::regprocedure::text,
        p.proname::text,
        pg_catalog.format('%I.%I', n.nspname, p.proname),

@@ -1,4 +1,4 @@
--- Roles other than the owner that have rights on a relation, from default privileges for instance; 0 is PUBLIC.
+-- Roles other than the owner that have privileges on a relation, such as default privileges; 0 is PUBLIC.
 SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
 FROM pg_class c
 CROSS JOIN LATERAL aclexplode(c.relacl) a

@@ -1,4 +1,4 @@
--- Whether the command that has ended gave the server local options, or made a user mapping for it.
+-- Whether the command that has ended gave the server local options or a user mapping.
 SELECT FROM pg_event_trigger_ddl_commands() c
 LEFT JOIN pg_user_mappings m ON c.classid = 'pg_user_mapping'::regclass AND m.umid = c.objid
 JOIN pg_foreign_server s ON s.oid = CASE c.classid WHEN 'pg_foreign_server'::regclass THEN c.objid ELSE m.srvid END

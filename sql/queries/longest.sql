@@ -1,4 +1,4 @@
--- Of the steps that took longest, the first 20 of each day, owner, agent and kind stay.
+-- Keeps the 20 longest steps of each day, owner, agent and kind, and deletes the others.
 DELETE FROM rag._slow_step s
 USING (
   SELECT day, owner, agent, kind, id,

@@ -1,5 +1,5 @@
--- This week and the next of a log's table that have no partition yet: what the partition is to be called, and its bounds.
--- Nothing before the first number was given: a restore that has not come to its rows may be about to make the weeks itself.
+-- Of the current and the next week those for which a table of the log has no partition yet: the partition's name and bounds.
+-- None before the first id was given: a restore that has not reached the rows may be about to create the partitions itself.
 SELECT p.name, p.since, p.until
 FROM (VALUES (0), (7)) d (days)
 CROSS JOIN LATERAL (SELECT date_trunc('week', now() AT TIME ZONE 'UTC') + d.days * interval '1 day' AS monday) w

@@ -1,4 +1,4 @@
--- Notes when collections have lost a table. A row that is locked is left alone: its holder may wait for a lock of this very command.
+-- Records when collections lost a table. A locked row is skipped: the session that locks it may wait for a lock of this command.
 UPDATE rag.collection SET failed_since = clock_timestamp()
 WHERE id IN (SELECT c.id FROM rag.collection c
              WHERE c.failed_since IS NULL

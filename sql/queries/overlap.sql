@@ -1,4 +1,4 @@
--- Mean share of rows that two collections of one source have in common among the first 10 for some queries.
+-- Mean share of common rows among the first 10 that two collections of one source return for some queries.
 SELECT avg(common::float8 / greatest(wanted, 1))
 FROM unnest($1) query
 CROSS JOIN LATERAL (

@@ -1,5 +1,5 @@
--- What functions ($1) take, function by function: each parameter's name, type, default, and whether it takes all that is left.
--- The place of a default counts the columns of the result, too.
+-- The parameters of functions ($1), function by function: name, type, default, and whether the parameter is VARIADIC.
+-- The position of a default includes the columns of the result.
 SELECT i.function, i.name, i.type, pg_catalog.format_type(i.type, NULL), i.place <= i.pronargs - i.pronargdefaults,
        pg_catalog.pg_get_function_arg_default(i.function, i.argument::int), i.variadic
 FROM (

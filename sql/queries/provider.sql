@@ -1,5 +1,5 @@
--- A server of the wrapper rag ($1), whether role $2 may use it, and the options of the mapping that is for that role, or
--- else for all. Run as the bootstrap superuser, who alone reads all mappings.
+-- A server of the wrapper rag ($1), whether role $2 may use it, and the options of that role's user mapping, or else of the one for
+-- PUBLIC. Runs as the bootstrap superuser, since other roles cannot read all user mappings.
 SELECT s.oid,
        s.srvoptions,
        pg_catalog.has_server_privilege($2, s.oid, 'USAGE'),

@@ -1,6 +1,6 @@
--- What collections ask of providers with their owners' keys: server, key, model and budgets, each as a text that is the same for
--- those that share it, and a text that changes when the server, the key or a budget is altered. Run as the bootstrap superuser, who
--- alone reads all mappings.
+-- What collections use of providers with their owners' keys: server, key, model and budgets, each as a text that is the same for
+-- collections that share it, and a text that changes when the server, the key or a budget is altered. Runs as the bootstrap superuser,
+-- since other roles cannot read all user mappings.
 SELECT c.id,
        format('server %s', s.oid),
        format('key %s %s', s.oid, m.oid),

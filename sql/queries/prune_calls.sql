@@ -1,4 +1,5 @@
--- Deletes some calls that are older than so many days, of 24 hours each wherever clocks change. What budgets go by is kept for a month longer than any period lasts.
+-- Deletes some calls older than the given number of days, each of 24 hours whatever the time zone. The sums for budgets are kept for a
+-- month longer than the longest period.
 WITH old_hours AS (
   DELETE FROM rag._spent WHERE hour < now() - interval '62 days'
 )

@@ -1,5 +1,5 @@
--- Deletes some rows of a default partition that are about what is longer ago than so many days, and have been here for as long:
--- an old log that is imported is to be seen, too.
+-- Deletes some rows of a default partition whose steps and whose storage are both older than the given number of days, so that an old log
+-- stays readable after its import.
 DELETE FROM rag.{table}
 WHERE ctid = ANY (ARRAY(
   SELECT o.ctid FROM rag.{table} o

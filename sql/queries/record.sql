@@ -1,5 +1,5 @@
--- Writes calls down, and adds to what their roles have spent. A call that is there already is neither written nor added. Roles that are
--- not noted as owners yet are (sql/owners.sql); of one that is gone, and never was, its number is all that there is.
+-- Writes calls, and adds them to the use of their roles. A call that is stored already is neither written nor added. Roles that are not
+-- recorded as owners yet are recorded (sql/owners.sql); a role that was dropped without ever being recorded appears by its OID.
 WITH given AS (
   SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::oid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
                        $9::float8[], $10::float8[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::text[],

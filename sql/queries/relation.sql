@@ -1,4 +1,4 @@
--- What kind of table it is, whose, and whether the caller has the rights of its owner.
+-- A table's kind and owner, and whether the caller has the rights of the owner.
 SELECT c.relkind::text,
        c.relpersistence::text,
        c.relowner,

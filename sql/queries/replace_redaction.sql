@@ -1,4 +1,4 @@
--- Makes room for a row of the administrator's: the one of the same name that came with the extension. A restore does so, too.
+-- Deletes the row of the same name that came with the extension, to make room for the administrator's. A restore does so, too.
 DELETE FROM rag.redactions r
 USING rag._redaction_defaults d
 WHERE r.name OPERATOR(pg_catalog.=) $1

@@ -1,4 +1,4 @@
--- Collections that came with a restore which has not ended, of these tables or of what these are partitions of; all if null.
+-- Collections of a restore that has not ended, whose sources are these tables or their partitioned tables; all such collections if NULL.
 WITH RECURSIVE ancestors AS (
   SELECT oid AS relation FROM pg_class WHERE oid = ANY (SELECT unnest($1)::oid)
   UNION

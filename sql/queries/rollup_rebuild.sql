@@ -1,6 +1,6 @@
--- Forgets the sums of the days that the tables still have, to compute them anew: rows have come from another server, whose numbers
--- of transactions mean nothing here. A day of which more is in the sums than in the tables has lost steps to rag.log_retention,
--- and is kept. Runs say themselves whether they are counted.
+-- Deletes the sums of the days that the tables still contain, so that they are recomputed: rows came from another server, whose transaction
+-- numbers are not valid here. A day that has more in the sums than in the tables lost steps to rag.log_retention, and is kept. Runs
+-- need no such day, since they have a flag that says whether they are counted.
 WITH now AS MATERIALIZED (
   SELECT pg_snapshot_xmin(s)::text::bigint AS xmin, pg_snapshot_xmax(s)::text::bigint AS xmax FROM pg_current_snapshot() s
 ),

@@ -1,4 +1,4 @@
--- The groups of the runs that rollup_runs.sql would add: day, owner, agent, number of runs; with the number of all runs.
+-- The groups of the runs that rollup_runs.sql would add: day, owner, agent, number of runs; and the number of all runs.
 WITH batch AS MATERIALIZED (
   SELECT (r.started AT TIME ZONE 'UTC')::date AS day, r.owner, left(r.agent, 150) AS agent
   FROM rag._runs r

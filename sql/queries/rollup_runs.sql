@@ -1,4 +1,4 @@
--- Adds runs that have ended to the sums of reports, at most $1. Gives how many.
+-- Adds ended runs to the sums of the reports, at most $1. Returns their number.
 WITH batch AS MATERIALIZED (
   SELECT r.id, r.started
   FROM rag._runs r

@@ -1,4 +1,4 @@
--- Leaves runs of groups that cannot be added out of the sums of reports, at most $1. Gives how many of each group.
+-- Leaves runs of groups that cannot be added out of the sums of the reports, at most $1. Returns their number for each group.
 WITH batch AS MATERIALIZED (
   SELECT r.id, r.started
   FROM rag._runs r

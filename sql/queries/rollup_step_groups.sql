@@ -1,4 +1,4 @@
--- The groups of the steps that rollup_steps.sql would add: day, owner, agent, number of steps; with the number of all steps and the place
+-- The groups of the steps that rollup_steps.sql would add: day, owner, agent, number of steps; and the number of all steps and the position
 -- of the last one.
 WITH batch AS MATERIALIZED (
   SELECT s.id, s.written, (s.started AT TIME ZONE 'UTC')::date AS day, s.owner, left(s.agent, 150) AS agent

@@ -1,6 +1,6 @@
--- Adds the next steps to the sums of reports, at most $3, in the order of (written, id) after ($1, $2): see src/agent_log/rollup.rs.
--- Gives how many, whether the place was still the one that was given, and the days whose longest steps have changed. Where not all can be
--- added, some groups are, and the place is moved afterwards: see src/agent_log/report_gaps.rs.
+-- Adds the next steps to the sums of the reports, at most $3, in the order of (written, id) after ($1, $2): see src/agent_log/rollup.rs.
+-- Returns their number, whether the stored position was still ($1, $2), and the days whose longest steps have changed. If not all steps can
+-- be added, some groups are, and the position is moved afterwards: see src/agent_log/report_gaps.rs.
 WITH batch AS MATERIALIZED (
   SELECT s.id,
          s.written,

@@ -1,4 +1,4 @@
--- A run of a role's: what runs, when it began, the number of its last step.
+-- A run of a role: its agent, when it began, the number of its last step.
 SELECT r.agent,
        r.started,
        (SELECT pg_catalog.max(s.number) FROM rag._steps s WHERE s.run_id OPERATOR(pg_catalog.=) r.id)

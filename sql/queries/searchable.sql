@@ -1,5 +1,5 @@
--- Whether the source of a collection ($1) is there, whether a role ($2) may read what a search of it shows, what is said
--- of it, and its metadata columns.
+-- Whether the source of a collection ($1) exists, whether a role ($2) may read the columns that a search shows, the comment on it,
+-- and its metadata columns.
 SELECT r.oid IS NOT NULL,
        has_schema_privilege($2, r.relnamespace, 'USAGE') AND
          (SELECT bool_and(has_column_privilege($2, r.oid, a.attnum, 'SELECT'))

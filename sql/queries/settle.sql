@@ -1,5 +1,5 @@
--- Writes down what has become of callers' transactions that have ended, and gives whether some have not. A number of another
--- server's says nothing here: its transaction had not ended when this was dumped, so the dump has nothing of it.
+-- Stores the outcome of callers' transactions that have ended, and returns whether some have not ended. A transaction of another server
+-- had not ended when the dump was made, so that the dump has none of its rows: it counts as rolled back.
 WITH callers AS MATERIALIZED (
   SELECT u.caller_xid, u.server,
          CASE WHEN u.server <> s.server THEN 'aborted' ELSE coalesce(pg_xact_status(u.caller_xid::text::xid8), 'unknown') END

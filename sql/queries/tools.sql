@@ -1,5 +1,5 @@
--- Tools of these names ($1), or all of them, each with the function that its signature stands for now. Functions are found
--- by their names first: to write down the signatures of all takes a millisecond.
+-- Tools of these names ($1), or all of them, each with the function that has its signature now. Functions are looked up by name first,
+-- because formatting the signatures of all functions takes a millisecond.
 SELECT t.name, t.owner::text, t.function, p.oid, t.collection, t.description, t.timeout_ms, t.max_rows, t.max_bytes,
        t.writes, t.requires_approval
 FROM rag._tool t

@@ -1,4 +1,4 @@
--- The sets of columns that tell a table's rows apart: of each unique index over plain columns and all rows.
+-- The sets of columns that identify a table's rows: those of each unique index over plain columns and all rows.
 SELECT i.indisprimary,
        bool_and(a.attnotnull),
        array_agg(a.attname::text ORDER BY k.place)

@@ -1,4 +1,4 @@
--- The words of passages and their parts, with weights that stand for fields, and the passages' hashes.
+-- The words of passages and their parts, with weights that encode fields, and the passages' hashes.
 SELECT setweight(to_tsvector(t.language::regconfig, t.title), 'A') || setweight(to_tsvector(t.language::regconfig, t.heading), 'B')
          || to_tsvector(t.language::regconfig, t.content),
        setweight(to_tsvector(t.language::regconfig, t.title_parts), 'A')

@@ -1,5 +1,5 @@
--- Writes runs that have begun, and notes their owners: a note in a caller's transaction may have been rolled back. A run that is there
--- already is not written again.
+-- Writes runs that have begun, and records their owners, since a record in a caller's transaction may have been rolled back. A run that
+-- is stored already is not written again.
 WITH begun AS (
   SELECT *
   FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::jsonb[], $7::text[], $8::text[], $9::jsonb[],

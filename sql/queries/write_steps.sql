@@ -1,4 +1,4 @@
--- Writes steps. One that is there already is not written again.
+-- Writes steps. A step that is stored already is not written again.
 INSERT INTO rag._steps (id, run_id, number, parent_id, owner, agent, kind, name, input, output, model, input_tokens, output_tokens,
                         cost, started, duration_ms, status, error, sqlstate, attributes, caller_xid, rolled_back, written)
 SELECT id, run_id, number, parent_id, owner::name, agent, kind, name, input, output, model, input_tokens, output_tokens, cost,

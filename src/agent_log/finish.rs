@@ -1,4 +1,4 @@
-//! Ending a run, or letting it pause.
+//! Ends a run, or lets it pause.
 
 use crate::agent_log::send::{post, post_if_autonomous};
 use crate::agent_log::session;
@@ -8,34 +8,37 @@ use crate::agent_log::{current, implicit, redaction, run_not_found, tables, voca
 use ragstone_core::log::{Entry, RunEnd};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
-use ragstone_pg::error::Result;
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, connect, run as statement};
 use ragstone_pg::{switch_user, transactions};
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// How a run ends, or that it pauses.
+/// The end of a run, or a pause.
 #[derive(Debug, Default, Clone)]
 pub struct FinishArgs<'a, J = Value> {
-    /// `done` if none; `failed`, `cancelled`, `waiting`, or `running` for a run that continues.
+    /// If None, `failed` if there is an error, otherwise `done`; also `failed`, `cancelled`, `waiting`, or `running` for a run that continues.
     pub status: Option<&'a str>,
-    /// What the run returned.
+    /// The output of the run.
     pub output: Option<J>,
     /// The message of an error.
     pub error: Option<&'a str>,
-    /// The SQLSTATE of the error, where it has one.
+    /// The SQLSTATE of the error, if it has one.
     pub sqlstate: Option<&'a str>,
+    /// When the run ended or paused, microseconds since 1970; None stands for now.
+    pub finished_us: Option<i64>,
 }
 
-/// Ends a run of the current role. If it was the session's current run, the session has none afterwards. If a run is ended
-/// repeatedly, the last end is stored.
+/// Ends a run of the current role. If it was the session's current run, the session has no current run
+/// afterwards. If a run is ended repeatedly, the last end is stored.
 ///
 /// # Errors
-/// 42704 where there is no such run; 22023 where the status is unknown.
+/// 42704 if there is no such run; 22023 if the status is unknown.
 pub fn finish(run: i64, end: FinishArgs) -> Result<()> {
     let output = jsonb(end.output.as_ref())?;
-    let FinishArgs { status, error, sqlstate, .. } = end;
-    finish_jsonb(run, &FinishArgs { status, output: output.as_ref().map(JsonbRef::from), error, sqlstate })
+    let FinishArgs { status, error, sqlstate, finished_us, .. } = end;
+    let output = output.as_ref().map(JsonbRef::from);
+    finish_jsonb(run, &FinishArgs { status, output, error, sqlstate, finished_us })
 }
 
 /// Does the same as [`finish`] for an output that is `jsonb` already.
@@ -43,16 +46,26 @@ pub fn finish(run: i64, end: FinishArgs) -> Result<()> {
 /// # Errors
 /// As [`finish`].
 pub fn finish_jsonb(run: i64, end: &FinishArgs<JsonbRef>) -> Result<()> {
-    let status = vocabulary::parse_run_status(end.status.unwrap_or("done"))?;
+    let status = vocabulary::parse_run_status(end.status.unwrap_or(if end.error.is_some() {
+        "failed"
+    } else {
+        "done"
+    }))?;
+    let found = session::find(run)?;
+    if end.finished_us.is_some_and(|finished| finished < found.started_us) {
+        return Err(Error::bad_argument(format!("finished is before the beginning of run {run}"))
+            .hint("rag.runs shows when the run began."));
+    }
     let row = CheckedFinish {
-        run: session::find(run)?,
+        run: found,
         status,
         end,
         error: end.error.map(redaction::text).transpose()?,
         output: StoredValue::of(end.output)?,
-        finished_us: clock::now(),
+        finished_us: end.finished_us.unwrap_or_else(clock::now),
     };
-    // A run that this transaction has started is visible to no other one, and is rolled back with it.
+    // A run that this transaction has started is invisible to other transactions, and is rolled back with
+    // this one.
     let is_own = row.run.begun_in.is_some_and(transactions::is_own);
     if is_own || !post_if_autonomous(|| row.entry())? {
         row.update()?;
@@ -64,7 +77,7 @@ pub fn finish_jsonb(run: i64, end: &FinishArgs<JsonbRef>) -> Result<()> {
     Ok(())
 }
 
-/// A run and how it ends, with the values as they are stored.
+/// A run and its end, with the values as they are stored.
 struct CheckedFinish<'a> {
     run: SessionRun,
     status: &'static str,
@@ -76,13 +89,15 @@ struct CheckedFinish<'a> {
 
 impl CheckedFinish<'_> {
     fn update(&self) -> Result<()> {
-        // The coordinator may move the row into the partition of its week just now: the statement's snapshot then shows the row at its
-        // old place, and only the next snapshot shows it at its new one.
+        // The coordinator may be moving the row into the partition of its week at this moment: the
+        // statement's snapshot then shows the row at its old place, and only the next snapshot shows it at
+        // its new place.
         if self.try_update()? || self.try_update()? {
             return Ok(());
         }
         if self.run.autonomous {
-            // The run has been posted to the engine and is not in its table yet, so that its end must take the same way.
+            // The run has been posted to the engine and is not in its table yet, so its end must be posted as
+            // well.
             return post(&[self.entry()?]).map_err(|(_, error)| error);
         }
         Err(run_not_found(self.run.id))

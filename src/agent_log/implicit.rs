@@ -1,4 +1,4 @@
-//! Steps that Ragstone's own functions log by themselves while the session has a current run.
+//! Steps that Ragstone's own functions log while the session has a current run.
 
 use crate::agent_log::session::SessionRun;
 use crate::agent_log::{NewStep, current, log, session, tables};
@@ -21,14 +21,14 @@ thread_local! {
     /// The run that the last warning was about.
     static WARNED_RUN: Cell<i64> = const { Cell::new(0) };
 
-    /// The run that was last found not to have ended, and when that transaction began.
+    /// The run that was last found not to have ended, and the start time of the transaction that found it.
     static GOES_ON: Cell<(i64, i64)> = const { Cell::new((0, 0)) };
 }
 
 /// The result of a step, for its row.
 #[derive(Debug, Default)]
 pub struct StepResult {
-    /// What the step returned.
+    /// The output of the step.
     pub output: Option<Value>,
     /// Tokens of the prompt.
     pub input_tokens: Option<i64>,
@@ -38,8 +38,9 @@ pub struct StepResult {
     pub cost: Option<f64>,
 }
 
-/// Runs `work` as a step of the session's current run, if there is one. `new` describes the step, `result` what it returned. A
-/// failure is logged as well; that entry is kept if the failure does not end the transaction, or if the log is autonomous.
+/// Runs `work` as a step of the session's current run, if there is one. `new` describes the step, `result`
+/// what it returned. A failure is logged as well; that entry is kept if the failure does not end the
+/// transaction, or if the log is autonomous.
 ///
 /// Nothing is logged in a read-only transaction or on a standby.
 pub fn step<'a, T>(
@@ -49,7 +50,7 @@ pub fn step<'a, T>(
 ) -> Result<T> {
     let Some(open) = OpenStep::begin()? else { return work() };
     let autonomous = settings::log_durability() == LogDurability::Autonomous;
-    // After an error of Postgres no further statement can run, unless a subtransaction is rolled back.
+    // After a PostgreSQL error no further statement can run, unless a subtransaction is rolled back.
     let done = open.within(|| if autonomous { in_subtransaction(work) } else { work() });
     open.end(new, &done, result)?;
     done
@@ -131,8 +132,8 @@ pub fn within<T>(run: i64, step: i64, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// The session's current run, if steps can be logged into it. A run that is not the current role's, or that has ended, causes one
-/// warning.
+/// The session's current run, if steps can be logged into it. A run that is not the current role's, or that
+/// has ended, causes one warning.
 fn ours() -> Result<Option<i64>> {
     let Some(run) = current().filter(|_| transactions::may_write()) else { return Ok(None) };
     // A job that waits for an answer is executed again later, and would be logged twice.
@@ -146,14 +147,15 @@ fn ours() -> Result<Option<i64>> {
     };
     if WARNED_RUN.replace(run) != run {
         Error::warning(format!("steps are not logged: {reason}"))
-            .hint("SET rag.run = 0, or to a run of the current role that goes on.")
+            .hint("Set rag.run to 0 or to a run of the current role that has not ended.")
             .notice(PgLogLevel::WARNING);
     }
     Ok(None)
 }
 
-/// Whether the run has ended, looked up once for each transaction. Another session may end it; and behind a pooler that gives each
-/// transaction another connection, the setting stays with a connection that is then used by other clients.
+/// True if the run has ended, looked up once for each transaction. Another session may have ended it. Also, a
+/// pooler may give each transaction another connection: the setting then stays with a connection that other
+/// clients use afterwards.
 fn has_ended(run: &SessionRun) -> Result<bool> {
     let seen = (run.id, clock::transaction_start());
     if GOES_ON.get() == seen {
@@ -166,7 +168,7 @@ fn has_ended(run: &SessionRun) -> Result<bool> {
     Ok(has_ended)
 }
 
-/// Has the current run looked up again, when this session has ended one.
+/// Makes the session look up its current run again, after it has ended a run.
 pub fn forget_lookup() {
     GOES_ON.take();
 }

@@ -16,18 +16,18 @@ use ragstone_pg::text::{replace_unencodable, utf8_datum};
 use ragstone_pg::transactions;
 use std::collections::{HashMap, HashSet};
 
-/// What remains to be done after entries were written.
+/// The work that remains after entries were written.
 #[derive(Debug, Default)]
 pub struct Unwritten {
     /// Ends of runs that are not in the table, or that another transaction has locked.
     pub ends: Vec<RunEnd>,
-    /// Whether the transaction of a caller is still in progress.
+    /// True if the transaction of a caller is still in progress.
     pub has_pending_callers: bool,
 }
 
-/// Writes entries as the owner of the tables: runs, then steps, then the ends of runs. A run or step that exists is not
-/// written again; of several ends of a run the last one is written. Characters that the database's encoding lacks become
-/// question marks. Texts must not contain NUL.
+/// Writes entries as the owner of the tables: runs, then steps, then the ends of runs. A run or step that
+/// exists is not written again; if a run has several ends, the last one is written. Characters that the
+/// database's encoding lacks become question marks. Texts must not contain NUL.
 pub fn write(entries: &[Entry]) -> Result<Unwritten> {
     let (mut starts, mut steps, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
@@ -104,7 +104,8 @@ impl Callers {
         xid.is_some_and(|xid| self.0.get(&xid) == Some(&Caller::InProgress))
     }
 
-    /// Records the entries whose caller is in progress, for [`super::writer`] to update later. Returns whether there are any.
+    /// Records the entries whose caller's transaction is in progress, for [`super::writer`] to update later.
+    /// Returns true if there are any.
     fn note_pending_callers(&self, starts: &[&RunStart], steps: &[&Step]) -> Result<bool> {
         let starts = starts.iter().map(|start| (start.caller_xid, true, start.id, start.started_us));
         let steps = steps.iter().map(|step| (step.caller_xid, false, step.id, step.started_us));
@@ -145,7 +146,8 @@ fn run_columns(starts: &[&RunStart], callers: &Callers) -> Result<[Arg; 13]> {
     ])
 }
 
-/// Logs of other programs may hold any number, and one line must not keep the others out.
+/// Limits a number of tokens to the valid range: logs of other programs may contain any number, and one
+/// invalid line must not prevent the others from being written.
 fn bounded_tokens(tokens: i64) -> i64 {
     tokens.clamp(0, MAX_AMOUNT as i64)
 }
@@ -180,7 +182,7 @@ fn step_columns(steps: &[&Step], callers: &Callers) -> Result<[Arg; 23]> {
 
 /// Ends runs. Returns the ends of runs that do not exist, or that another transaction has locked.
 fn finish_runs(ends: &[&RunEnd]) -> Result<Vec<RunEnd>> {
-    // Of several ends of a run, the last one.
+    // The last end of each run.
     let ends: HashMap<i64, &RunEnd> = ends.iter().map(|end| (end.id, *end)).collect();
     if ends.is_empty() {
         return Ok(Vec::new());
@@ -226,7 +228,7 @@ fn texts<'a, T: 'a>(rows: &'a [T], value: impl Fn(&'a T) -> Option<&'a str>) -> 
     Arg::array(pg_sys::TEXTOID, rows.iter().map(text).collect())
 }
 
-/// The values are converted here, since a cast in the statement would copy each text twice.
+/// The values are converted here, because a cast in the statement would copy each text twice.
 fn jsonbs<'a, T: 'a>(rows: &'a [T], value: impl Fn(&'a T) -> Option<&'a str>) -> Result<Arg> {
     let jsonb =
         |row: &'a T| value(row).map(|json| jsonb_datum(&replace_unencodable(without_nul(json)))).transpose();

@@ -1,14 +1,16 @@
-//! The log of agents: runs and their steps, written in the caller's transaction or, through the engine, in a transaction of
-//! the coordinator's.
+//! The agent log: runs and their steps, written in the caller's transaction or, through the engine, in a
+//! transaction of the coordinator.
 //!
-//! A run's life: [`start`] begins it, [`step`] and [`batch`] add steps, [`finish`] ends it; [`implicit`] logs the steps of
-//! Ragstone's own functions, and [`trace`] draws a run. [`session`] caches the runs that the session may log into,
-//! [`vocabulary`] checks the words of enumerated columns, [`stored_value`] limits the length of values and [`redaction`]
-//! removes secrets from them. [`tables`] gives access to the tables and their sequences.
+//! [`start`] begins a run, [`step`] and [`batch`] add steps, and [`finish`] ends it; [`implicit`] logs the
+//! steps of Ragstone's own functions, and [`trace`] draws a run. [`session`] caches the runs that the session
+//! may log into, [`vocabulary`] checks the values of enumerated columns, [`stored_value`] limits the length
+//! of values, and [`redaction`] removes secrets from them. [`tables`] gives access to the tables and their
+//! sequences.
 //!
-//! Where `rag.log_durability` is `autonomous`, [`send`] posts entries to the engine, from where the coordinator's [`writer`] takes
-//! them. [`insert`] writes many entries in a statement, for the coordinator and for imports. That also maintains the
-//! [`partitions`] and the sums that reports read ([`rollup`], [`report_gaps`]).
+//! If `rag.log_durability` is `autonomous`, [`send`] posts entries to the engine, from which the
+//! coordinator's [`writer`] takes them. [`insert`] writes many entries in one statement, for the coordinator
+//! and for imports. The coordinator also maintains the [`partitions`] and the roll-ups that reports read
+//! ([`rollup`], [`report_gaps`]).
 
 mod batch;
 mod finish;
@@ -45,13 +47,13 @@ pub use writer::{LogWriter, has_entries_left};
 use ragstone_client::settings;
 use ragstone_pg::error::Error;
 
-/// The session's current run: the value of `rag.run`. Whether it exists and belongs to the current role is checked when it is
-/// used.
+/// The session's current run: the value of `rag.run`. Whether it exists and belongs to the current role is
+/// checked when it is used.
 pub fn current() -> Option<i64> {
     settings::run()
 }
 
-/// The run does not exist, or belongs to another role.
+/// The error if the run does not exist or belongs to another role.
 fn run_not_found(run: i64) -> Error {
     Error::undefined(format!("run {run} does not exist"))
         .hint("rag.runs shows your runs; rag.start_run begins one.")

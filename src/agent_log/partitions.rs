@@ -1,8 +1,8 @@
-//! The log's partitions: one per week, created ahead by the database's coordinator, and dropped when `rag.log_retention` has
-//! passed.
+//! The log's partitions: one per week. The database's coordinator creates them ahead, and drops them when
+//! `rag.log_retention` has passed.
 //!
-//! Writers never wait long: a lock that is not free is requested again later, and rows are moved out of the default partition
-//! only where they are few.
+//! Writers never wait long: a lock that is not available is requested again later, and rows are moved out of
+//! the default partition only if they are few.
 
 use crate::agent_log::tables;
 use pgrx::log;
@@ -16,7 +16,8 @@ const TABLES: [(&str, &str); 2] = [
     (
         "_runs",
         "ALTER TABLE rag.{week} ADD PRIMARY KEY (id, started);
-         CREATE INDEX {week}_ended ON rag.{week} (id) WHERE NOT counted AND finished IS NOT NULL",
+         CREATE INDEX {week}_ended ON rag.{week} (id) WHERE NOT counted AND finished IS NOT NULL;
+         CREATE INDEX {week}_imported ON rag.{week} ((attributes->>'log.digest')) WHERE attributes->>'log.digest' IS NOT NULL",
     ),
     (
         "_steps",
@@ -26,20 +27,20 @@ const TABLES: [(&str, &str); 2] = [
     ),
 ];
 
-/// Maximum wait for a lock. Later requests for the same table queue behind ours meanwhile.
+/// Maximum wait for a lock. Later lock requests for the same table queue behind this one meanwhile.
 const LOCK_TIMEOUT: &str = "100ms";
 
-/// Maximum number of rows that are moved from the default partition into a new one. The default partition cannot be read or
-/// written meanwhile.
+/// Maximum number of rows that are moved from the default partition into a new one. The default partition
+/// cannot be read or written meanwhile.
 const MAX_MOVED_ROWS: i64 = 20_000;
 
 /// Maximum number of expired rows that one transaction deletes from the default partition.
 const PRUNE_BATCH: i64 = 1000;
 
-/// Interval between checks while all partitions are as they should be.
+/// Interval between checks while no partition is missing or expired.
 const CHECK_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Interval between checks while the log is unused, or after a lock was not free.
+/// Interval between checks while the log is unused, or after a lock was not available.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The coordinator's maintenance of the partitions.
@@ -81,7 +82,7 @@ impl Partitions {
         self.check_at = Instant::now() + pause;
     }
 
-    /// Whether the last check left something to be retried.
+    /// True if the last check left work to be retried.
     pub fn are_unfinished(&self) -> bool {
         self.unfinished
     }
@@ -94,7 +95,7 @@ impl Partitions {
 
 /// The result of a check.
 enum Maintenance {
-    /// All partitions are as they should be.
+    /// No partition is missing or expired.
     Done,
     /// More rows have to be deleted.
     Unfinished,
@@ -126,7 +127,8 @@ fn maintain() -> Result<Maintenance> {
     Ok(result)
 }
 
-/// Runs `work` in a transaction of its own as the owner of the tables. The default value where the extension has been dropped.
+/// Runs `work` in a transaction of its own as the owner of the tables. Returns the default value if the
+/// extension has been dropped.
 fn in_transaction<T: Default>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     tables::as_log_owner(LOCK_TIMEOUT, work).map(Option::unwrap_or_default)
 }
@@ -138,7 +140,7 @@ struct MissingWeek {
     until: String,
 }
 
-/// The weeks that lack a partition. None where nothing has been logged yet.
+/// The weeks that lack a partition. None if nothing has been logged yet.
 fn missing(table: &str) -> Result<Option<Vec<MissingWeek>>> {
     let begun = run("SELECT is_called FROM rag._run_id UNION ALL SELECT is_called FROM rag._step_id", &[])?;
     if begun.boolean(0, 0) != Some(true) && begun.boolean(1, 0) != Some(true) {
@@ -156,10 +158,12 @@ fn missing(table: &str) -> Result<Option<Vec<MissingWeek>>> {
 }
 
 impl MissingWeek {
-    /// Creates the partition and moves the week's rows out of the default partition. Does nothing where these are too many.
+    /// Creates the partition and moves the week's rows out of the default partition. Does nothing if there
+    /// are too many of these rows.
     ///
-    /// ATTACH PARTITION alone would take a weaker lock, but a writer that waits for the default partition meanwhile would then
-    /// be refused, since its row no longer belongs there, and a reader would find the moved rows in neither partition.
+    /// ATTACH PARTITION alone would take a weaker lock. But a writer that waits for the default partition
+    /// meanwhile would then fail, because its row no longer belongs there, and a reader would find the moved
+    /// rows in neither partition.
     fn create_partition(&self, table: &str, keys: &str) -> Result<()> {
         let Self { partition, since, until } = self;
         let inside = format!("started >= '{since}' AND started < '{until}'");
@@ -194,7 +198,7 @@ fn expired(table: &str, days: i32) -> Result<Vec<String>> {
     Ok((0..rows.count).filter_map(|row| rows.text(row, 0)).collect())
 }
 
-/// Deletes a batch of expired rows of the default partition. Returns whether there may be more.
+/// Deletes a batch of expired rows of the default partition. Returns true if there may be more.
 fn prune(table: &str, days: i32) -> Result<bool> {
     let number = if table == "_runs" { "run_id" } else { "step_id" };
     let statement = include_str!("../../sql/queries/prune_log.sql");

@@ -1,4 +1,5 @@
-//! Removes secrets from the log before it is stored, by the rules of `rag.redactions`, which a session compiles once.
+//! Removes secrets from log entries before they are stored, by the rules of `rag.redactions`, which each
+//! session compiles once.
 
 use crate::agent_log::insert::{Unwritten, write};
 use crate::agent_log::tables;
@@ -13,6 +14,7 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::relcache;
 use ragstone_pg::spi::{Arg, connect, run, select, with_latest_snapshot};
 use ragstone_pg::trigger::{Event, TriggerCall};
+use ragstone_pg::wait::serve_interrupts;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -24,11 +26,11 @@ thread_local! {
     /// The OID of the table when the rules were read.
     static TABLE: Cell<pg_sys::Oid> = const { Cell::new(pg_sys::InvalidOid) };
 
-    /// Whether no invalidation of the table has arrived since the rules were read.
+    /// True if no invalidation of the table has arrived since the rules were read.
     static RULES_ARE_CURRENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The value without its secrets; none if it contains no secret.
+/// The value without its secrets; None if it contains no secret.
 pub fn jsonb(value: JsonbRef) -> Result<Option<Jsonb>> {
     let rules = rules()?;
     let has_secret = |text: &[u8]| std::str::from_utf8(text).map_or(true, |text| rules.may_find_in(text));
@@ -86,8 +88,8 @@ fn redact(entry: &mut Entry) -> Result<()> {
     Ok(())
 }
 
-/// The triggers of `rag.redactions`. The row triggers validate the new row; the statement triggers invalidate the rules that
-/// sessions have read.
+/// The triggers of `rag.redactions`. The row triggers validate the new row; the statement triggers invalidate
+/// the rules that sessions have read.
 pub fn changed(trigger: TriggerCall) -> Result<()> {
     if !trigger.is_for_row() {
         relcache::invalidate(trigger.relation());
@@ -132,7 +134,7 @@ fn rules() -> Result<Rc<Redactor>> {
     }
 }
 
-/// Reads the rules with a new snapshot, not with that of the transaction.
+/// Reads the rules with a new snapshot instead of the transaction's.
 fn read_rules() -> Result<Redactor> {
     TABLE.set(catalogue::extension_relation(c"redactions")?);
     let rules = connect(|| {
@@ -154,7 +156,8 @@ fn read_rules() -> Result<Redactor> {
             Ok(rules.collect())
         })
     })?;
-    Redactor::new(rules).map_err(invalid_pattern)
+    // A value may be as long as a field, and the patterns as many as an administrator likes.
+    Ok(Redactor::new(rules).map_err(invalid_pattern)?.calling(serve_interrupts))
 }
 
 fn register_invalidation() {
@@ -171,5 +174,5 @@ fn register_invalidation() {
 fn invalid_pattern(pattern: BadPattern) -> Error {
     Error::invalid_regular_expression(pattern.to_string())
         .detail(pattern.reason)
-        .hint("Patterns are regular expressions of the Rust crate regex: no look-around, no back-references.")
+        .hint("Patterns are regular expressions of the Rust crate regex, which has neither look-around nor back-references.")
 }

@@ -1,5 +1,6 @@
-//! What reports lack: where steps or runs cannot be added to the sums, because a sum overflows or a stored value is damaged, the other
-//! groups are added without them. A group is what one agent of one owner did on one day. The view `rag.report_gaps` names those left out.
+//! The gaps of reports: if steps or runs cannot be added to the roll-ups because a sum overflows or a stored
+//! value is damaged, the other groups are added without them. A group consists of the steps or runs of one
+//! agent of one owner on one day. The view `rag.report_gaps` lists the groups that were left out.
 
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::blame::{Blame, blame};
@@ -7,7 +8,7 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, run};
 
-/// A group of steps or runs that are to be added.
+/// A group of steps or runs to add.
 #[derive(Debug, Clone)]
 pub struct Group {
     day: String,
@@ -30,13 +31,14 @@ impl Group {
         (0..rows.count).filter_map(group).collect()
     }
 
-    /// Whether both are the same group, with any numbers of rows.
+    /// True if both are the same group; the numbers of rows may differ.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.day, &self.owner, &self.agent) == (&other.day, &other.owner, &other.agent)
     }
 }
 
-/// The condition that a step or run is of these groups; the groups are arguments from the number `first` on.
+/// The condition that a step or run belongs to one of these groups. The statement's arguments for the groups
+/// begin with number `first`.
 pub fn condition(alias: &str, first: usize) -> String {
     format!(
         "(({alias}.started AT TIME ZONE 'UTC')::date, {alias}.owner, left({alias}.agent, 150))
@@ -52,12 +54,13 @@ pub fn arguments(groups: &[Group]) -> [Arg; 3] {
     [texts(|group| &group.day), texts(|group| &group.owner), texts(|group| &group.agent)]
 }
 
-/// Whether another part of the work may succeed where this failed.
+/// True if other groups may succeed although this work failed.
 pub fn is_of_a_group(error: &Error) -> bool {
     blame(error) == Blame::Row
 }
 
-/// Adds as many groups at once as can be added, and returns those that cannot, each with its error.
+/// Adds the groups, as many in one call as possible, and returns those that cannot be added, each with its
+/// error.
 pub fn add_each(groups: &[Group], add: &dyn Fn(&[Group]) -> Result<()>) -> Result<Vec<(Group, Error)>> {
     let error = match in_subtransaction(|| add(groups)) {
         Ok(()) => return Ok(Vec::new()),
@@ -76,7 +79,7 @@ pub fn add_each(groups: &[Group], add: &dyn Fn(&[Group]) -> Result<()>) -> Resul
     }
 }
 
-/// Notes that the rows of these groups are in no report.
+/// Records that the rows of these groups are missing from the reports.
 pub fn note(kind: &str, failed: &[(Group, Error)]) -> Result<()> {
     let statement = "
         INSERT INTO rag._report_gap AS g (day, owner, agent, kind, missing, sqlstate, message, noted_at)

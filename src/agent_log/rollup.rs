@@ -1,15 +1,17 @@
-//! Reports read sums instead of steps. The database's coordinator adds steps and runs to the sums soon after they are
-//! committed. The transactions that log them do not do this, since they would wait for each other.
+//! Maintains the roll-ups: reports read sums instead of steps. The database's coordinator adds steps and runs
+//! to the sums soon after they are committed. The transactions that log them do not do this, because they
+//! would wait for each other.
 //!
-//! Each step is added once. A step carries the number of the transaction that wrote it. All transactions with numbers below the
-//! `xmin` of a snapshot have ended, so that their steps are visible now or never will be. Steps are added in the order of
-//! (written, id) up to that `xmin`, and the position is stored together with the sums. Runs end by an update, in any order, so that
-//! they have a flag instead.
+//! Each step is added once. A step carries the number of the transaction that wrote it. All transactions with
+//! numbers below the `xmin` of a snapshot have ended, so their steps are either visible now or never will be.
+//! Steps are added in the order of (written, id) up to that `xmin`, and the position is stored together with
+//! the sums. Runs end by an update, in any order, so they have a flag instead.
 //!
-//! After a restore the transaction numbers are those of another server. The position is stored with the identity of its server, as in
-//! `rag._server`; if that is not this server, the sums of the days that the tables contain are rebuilt. From then on a
-//! transaction number of at least `foreign_from`, in a step up to `foreign_step`, counts as foreign, unless the row's `xmin` shows
-//! that a transaction of this server with that number wrote it.
+//! After a restore the transaction numbers are those of another server. The position is stored with the
+//! identity of its server, as in `rag._server`; if that is not this server, the sums of the days that the
+//! tables contain are rebuilt. From then on a transaction number of at least `foreign_from`, in a step up to
+//! `foreign_step`, counts as foreign, unless the row's `xmin` shows that a transaction of this server with
+//! that number wrote it.
 
 use crate::agent_log::report_gaps::{self, Group};
 use crate::agent_log::tables::as_log_owner;
@@ -30,7 +32,8 @@ const MAX_STEPS_PER_PASS: i64 = 20_000;
 /// Maximum number of runs that one transaction adds.
 const MAX_RUNS_PER_PASS: i64 = 5_000;
 
-/// How often to check for steps and runs to add. While nothing is written on the server a check is a look into shared memory.
+/// Interval at which steps and runs to add are looked for. While nothing is written on the server, this only
+/// reads shared memory.
 const CHECK_INTERVAL: Duration = Duration::from_millis(150);
 
 /// Pauses after failures.
@@ -39,10 +42,11 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_sec
 /// Maximum wait for a lock on the tables, since the coordinator has other work.
 const LOCK_TIMEOUT: &str = "2s";
 
-/// How often rows about deleted steps are deleted.
+/// Interval at which rows about deleted steps are deleted.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Make the planner read the next steps from indexes in their order, which is best, but new tables lack the statistics to show it.
+/// Settings that make the planner read the next steps from indexes in their order. This is best, but new
+/// tables lack the statistics to show it.
 const INDEX_SCAN_SETTINGS: [(&str, &str); 4] =
     [("enable_seqscan", "off"), ("enable_bitmapscan", "off"), ("enable_sort", "off"), ("jit", "off")];
 
@@ -51,8 +55,8 @@ pub struct Rollup {
     check_at: Instant,
     backoff: Backoff,
     prune_at: Instant,
-    /// The next transaction's number when everything had been added and no transaction was in progress. While it is the same,
-    /// nothing has been written.
+    /// The next transaction's number when everything had been added and no transaction was in progress. While
+    /// it is the same, nothing has been written.
     idle_at: Option<u64>,
 }
 
@@ -63,13 +67,13 @@ impl Rollup {
         Self { check_at: now, backoff: BACKOFF, prune_at: now, idle_at: None }
     }
 
-    /// When a check is due.
+    /// The time at which the next check is due.
     pub fn next_check(&self) -> Instant {
         self.check_at
     }
 
-    /// Adds steps and runs, if a check is due. Returns whether there is more to add at once. Must not be called inside a
-    /// transaction.
+    /// Adds steps and runs, if a check is due. Returns true if there is more to add at once. Must not be
+    /// called inside a transaction.
     pub fn run_due(&mut self) -> bool {
         if Instant::now() < self.check_at {
             return false;
@@ -89,7 +93,7 @@ impl Rollup {
             Err(error) => {
                 if self.backoff.is_idle() {
                     log!(
-                        "ragstone coordinator: could not add to reports: {}: {}",
+                        "ragstone coordinator: could not update the reports: {}: {}",
                         error.code(),
                         error.message
                     );
@@ -110,7 +114,8 @@ impl Rollup {
     }
 }
 
-/// Whether the log has steps or runs that are not in the sums yet. A coordinator that exits leaves them to the next one.
+/// True if the log has steps or runs that are not in the sums yet. A coordinator that exits leaves them to
+/// the next one.
 pub fn has_steps_left() -> bool {
     let left = as_log_owner(LOCK_TIMEOUT, || match Position::find()? {
         _ if !has_begun()? => Ok(false),
@@ -130,7 +135,8 @@ struct Pass {
 }
 
 fn roll_up(next: u64) -> Result<Pass> {
-    // This comes first, since what these transactions write may be invisible to the statements below.
+    // This check comes first, because the writes of these transactions may be invisible to the statements
+    // below.
     let in_progress = is_any_in_progress(next)?;
     if !has_begun()? {
         return Ok(Pass { more: false, more_later: in_progress });
@@ -150,18 +156,18 @@ fn roll_up(next: u64) -> Result<Pass> {
     Ok(Pass { more, more_later })
 }
 
-/// How far steps have been added.
+/// The position up to which steps have been added.
 struct Position {
     written: i64,
     step: i64,
     foreign_from: i64,
     foreign_step: i64,
-    /// Whether sums are being rebuilt after a restore.
+    /// True while sums are being rebuilt after a restore.
     rebuilding: bool,
 }
 
 impl Position {
-    /// The stored position; none if the sums have to be rebuilt.
+    /// The stored position; None if the sums have to be rebuilt.
     fn find() -> Result<Option<Self>> {
         let rows = run(
             "SELECT t.written, t.step_id, t.foreign_from, t.foreign_step, t.anew_before IS NOT NULL, t.server = l.server
@@ -182,7 +188,7 @@ impl Position {
         }))
     }
 
-    /// Adds the next steps, and returns their number. Groups that cannot be added are left out, and noted.
+    /// Adds the next steps, and returns their number. Groups that cannot be added are left out and recorded.
     fn add_steps(&self) -> Result<i64> {
         let added = in_subtransaction(|| self.add_steps_of(None));
         match added {
@@ -191,7 +197,7 @@ impl Position {
         }
     }
 
-    /// Adds the next steps, or those of some groups up to a place, and leaves it to the caller to move the place.
+    /// Adds the next steps, or those of some groups up to a position. The caller must store the new position.
     fn add_steps_of(&self, some: Option<(&[Group], (i64, i64))>) -> Result<i64> {
         let mut arguments = self.arguments();
         let groups = some.map_or_else(
@@ -256,7 +262,8 @@ impl Position {
         }
     }
 
-    /// All steps from before the rebuild are added. From here on, those of transactions that have ended since follow.
+    /// All steps from before the rebuild have been added. From here on, the steps of transactions that have
+    /// ended since are added as usual.
     fn end_rebuild(&self) -> Result<()> {
         run(
             "UPDATE rag._totals_progress
@@ -266,7 +273,8 @@ impl Position {
         Ok(())
     }
 
-    /// Whether there are steps that are not added, for example because an older transaction is still in progress.
+    /// True if there are steps that have not been added, for example because an older transaction is still in
+    /// progress.
     fn is_behind(&self) -> Result<bool> {
         let arguments = [
             Arg::new(self.written),
@@ -279,7 +287,7 @@ impl Position {
     }
 }
 
-/// Whether steps have come after a place that are not added.
+/// Selects whether there are steps after a position that have not been added.
 const HAS_STEPS_BEHIND: &str = "
     SELECT EXISTS (SELECT FROM rag._steps s WHERE (s.written, s.id) > ($1, $2)
                      AND s.written < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
@@ -289,7 +297,8 @@ fn two_coordinators() -> Error {
     Error::internal("two coordinators add steps to reports at once")
 }
 
-/// Adds runs that have ended, and returns their number. Groups that cannot be added are left out, and noted.
+/// Adds runs that have ended, and returns their number. Groups that cannot be added are left out and
+/// recorded.
 fn add_runs() -> Result<i64> {
     let statement = include_str!("../../sql/queries/rollup_runs.sql");
     let all = statement.replace("{groups}", "true");
@@ -315,7 +324,7 @@ fn add_runs() -> Result<i64> {
     Ok(groups.int8(0, 4).unwrap_or(0))
 }
 
-/// Whether a transaction with a lower number is still in progress.
+/// True if a transaction with a lower number is still in progress.
 fn is_any_in_progress(next: u64) -> Result<bool> {
     let rows = run(
         "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint < $1",
@@ -324,8 +333,8 @@ fn is_any_in_progress(next: u64) -> Result<bool> {
     Ok(rows.boolean(0, 0) == Some(true))
 }
 
-/// Whether there was ever a step or a run. A restore sets the sequences last, so that one in progress is not noticed before its
-/// rows are complete.
+/// True if there was ever a step or a run. A restore sets the sequences last, so a restore in progress is not
+/// noticed before its rows are complete.
 fn has_begun() -> Result<bool> {
     let rows = run("SELECT is_called FROM rag._run_id UNION ALL SELECT is_called FROM rag._step_id", &[])?;
     Ok(rows.boolean(0, 0) == Some(true) || rows.boolean(1, 0) == Some(true))
@@ -339,8 +348,8 @@ fn start_rebuild() -> Result<Pass> {
 
 fn prune() -> Result<()> {
     if let Some(days) = settings::log_retention() {
-        // Steps are dropped with the partition of their week. Imported steps of an old log are kept for the retention time after
-        // their import.
+        // Steps are dropped with the partition of their week. Imported steps of an old log are kept for the
+        // retention time after their import.
         let old = "DELETE FROM rag._slow_step l
                    WHERE l.day < (now() AT TIME ZONE 'UTC')::date - $1 - 7
                      AND NOT EXISTS (SELECT FROM rag._steps s

@@ -1,5 +1,5 @@
-//! Entries that must outlive the transaction that logs them: they are posted to the engine, which keeps them until the database's
-//! coordinator has written them.
+//! Entries that must outlive the transaction that logs them: they are posted to the engine, which keeps them
+//! until the database's coordinator has written them.
 
 use crate::agent_log::insert::write;
 use pgrx::PgLogLevel;
@@ -17,21 +17,23 @@ use ragstone_pg::wait;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-/// How often a session that posts checks that its database has a coordinator. An idle one stays for longer than this.
+/// Interval at which a session that posts checks that its database has a coordinator. An idle coordinator
+/// exits only after a longer time.
 const COORDINATOR_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often the engine is asked whether posted entries have been written.
+/// Interval at which the engine is asked whether posted entries have been written.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 thread_local! {
     static COORDINATOR_CHECKED_AT: Cell<Option<Instant>> = const { Cell::new(None) };
 
-    /// The entries of a statement that must be posted all or none.
+    /// The entries of a statement, which must be posted all or none.
     static COLLECTED: RefCell<Option<Vec<Entry>>> = const { RefCell::new(None) };
 }
 
-/// Posts an entry, to be written in another transaction, if `rag.log_durability` is `autonomous`. Returns false where the caller
-/// must write it in its own transaction; also, after a WARNING, where the entry could not be posted.
+/// Posts an entry, to be written in another transaction, if `rag.log_durability` is `autonomous`. Returns
+/// false if the caller must write it in its own transaction; this is also the case, after a WARNING, if the
+/// entry could not be posted.
 pub fn post_if_autonomous(entry: impl FnOnce() -> Result<Entry>) -> Result<bool> {
     if !is_autonomous() {
         return Ok(false);
@@ -53,13 +55,13 @@ pub fn post_if_autonomous(entry: impl FnOnce() -> Result<Entry>) -> Result<bool>
     }
 }
 
-/// Whether entries must outlive the caller's transaction.
+/// True if entries must outlive the caller's transaction.
 pub fn is_autonomous() -> bool {
     settings::log_durability() == LogDurability::Autonomous
 }
 
-/// Posts the entries of `work` together after it has succeeded; none if it fails. Entries that cannot be posted are written in the
-/// open transaction, after a WARNING.
+/// Posts the entries of `work` together after it has succeeded; none if it fails. Entries that cannot be
+/// posted are written in the open transaction, after a WARNING.
 pub fn post_together<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let collecting = Collecting::start();
     let done = work()?;
@@ -72,7 +74,7 @@ pub fn post_together<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     Ok(done)
 }
 
-/// Collects entries while it lives. An ERROR ends it as well.
+/// Collects entries until it is dropped, which an ERROR does as well.
 struct Collecting;
 
 impl Collecting {
@@ -94,17 +96,17 @@ impl Drop for Collecting {
 
 fn warn(reason: Error) {
     let detail = [reason.message, reason.detail].into_iter().filter(|text| !text.is_empty());
-    Error::warning("what is logged belongs to this transaction, and goes where it is rolled back")
+    Error::warning("steps are logged in the caller's transaction and are lost if it is rolled back")
         .detail(detail.collect::<Vec<_>>().join(": "))
         .hint(reason.hint)
         .notice(PgLogLevel::WARNING);
 }
 
-/// Posts entries in order. A posted entry reaches the engine even if this process ends. Cancelling the statement interrupts the
-/// call.
+/// Posts entries in order. A posted entry reaches the engine even if this process ends. Cancelling the
+/// statement interrupts the call.
 ///
 /// # Errors
-/// The number of entries at the front that were posted, and why the others were not.
+/// The number of entries that were posted, which are the first ones, and why the others were not.
 pub fn post(entries: &[Entry]) -> Result<(), (usize, Error)> {
     if entries.is_empty() {
         return Ok(());
@@ -112,7 +114,7 @@ pub fn post(entries: &[Entry]) -> Result<(), (usize, Error)> {
     let nothing = |error| (0, error);
     let (standby, database) = (session::is_standby(), session::database());
     if standby {
-        return Err(nothing(Error::unavailable("no worker writes on a standby")));
+        return Err(nothing(Error::unavailable("a standby cannot write the log")));
     }
     let table = extension_relation(c"_steps").map_err(nothing)?.to_u32();
     let packets = Packet::pack(table, entries).map_err(|error| nothing(error.into()))?;
@@ -133,7 +135,7 @@ fn ensure_coordinator() {
     }
 }
 
-/// Makes the entry one of the open transaction.
+/// Makes the entry part of the open transaction.
 fn without_caller(mut entry: Entry) -> Entry {
     match &mut entry {
         Entry::Start(start) => start.caller_xid = None,
@@ -143,12 +145,13 @@ fn without_caller(mut entry: Entry) -> Entry {
     entry
 }
 
-/// Calls `look` until it finds something, while posted entries of this database are not written yet, and for at most `timeout`.
+/// Calls `look` until it returns something, while posted entries of this database are not written yet, and
+/// for at most `timeout`.
 pub fn wait_for<T>(timeout: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     let deadline = Instant::now() + timeout;
     let database = session::database();
     loop {
-        // The order matters: what has been written before this request is found by `look`.
+        // The order matters: `look` finds all entries that were written before this request.
         let are_waiting = matches!(state(database), Ok(Some(state)) if state.waiting > 0);
         let found = look()?;
         if found.is_some() || !are_waiting || Instant::now() >= deadline {
@@ -159,7 +162,7 @@ pub fn wait_for<T>(timeout: Duration, mut look: impl FnMut() -> Result<Option<T>
     }
 }
 
-/// The engine's counters for the log of a database; none if no engine runs.
+/// The engine's counters for the log of a database; None if no engine runs.
 pub fn state(database: u32) -> Result<Option<LogState>> {
     match client::call_if_running(Request::LogState { database })? {
         None => Ok(None),

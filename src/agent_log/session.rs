@@ -1,5 +1,5 @@
-//! The runs that this session has started, or has found to belong to the current role. Looking the run up for each step would take
-//! longer than writing the step.
+//! Caches the runs that this session has started, or has found to belong to the current role. Looking up the
+//! run for each step would take longer than writing the step.
 
 use crate::agent_log::{run_not_found, send, tables};
 use ragstone_pg::clock;
@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Once;
 use std::time::Duration;
 
-/// Maximum number of runs that a session caches. At this number the cache is cleared.
+/// Maximum number of runs in a session's cache. When it is reached, the cache is cleared.
 const MAX_SESSION_RUNS: usize = 1024;
 
 /// Maximum wait for a run that another session has posted, and that is not in its table yet.
@@ -28,15 +28,16 @@ thread_local! {
 pub struct SessionRun {
     /// The run's number.
     pub id: i64,
-    /// The role that the run belongs to.
+    /// The role to which the run belongs.
     pub role: Owner,
-    /// The name of what runs.
+    /// The agent's name.
     pub agent: Rc<str>,
     /// When the run began, in microseconds since 1970.
     pub started_us: i64,
     /// The number of the last step that this session knows of.
     pub number: i32,
-    /// Whether the run outlives a rollback of the transaction that started it. It may not be in its table yet.
+    /// True if the run outlives a rollback of the transaction that started it. It may not be in its table
+    /// yet.
     pub autonomous: bool,
     /// The transaction that started the run, unless the run is autonomous.
     pub begun_in: Option<u64>,
@@ -56,7 +57,7 @@ pub fn remember(run: SessionRun) {
 /// A run of the current role.
 ///
 /// # Errors
-/// 42704 where there is no such run, or it belongs to another role.
+/// 42704 if there is no such run, or if it belongs to another role.
 pub fn find(id: i64) -> Result<SessionRun> {
     find_and_count(id, 0)
 }
@@ -84,7 +85,7 @@ fn find_and_count(id: i64, steps: i32) -> Result<SessionRun> {
     Ok(run)
 }
 
-/// Whether the run has ended, here or in another session.
+/// True if the run has ended, in this session or in another one.
 pub fn has_ended(run: &SessionRun) -> Result<bool> {
     connect(|| {
         tables::as_owner(|| {
@@ -102,7 +103,7 @@ fn look_up(id: i64) -> Result<SessionRun> {
     if let Some(run) = in_table(id)? {
         return Ok(run);
     }
-    // Another session may have posted it just now, so that it is still on its way into the table.
+    // Another session may have just posted it, so that it is not in the table yet.
     send::wait_for(MAX_ARRIVAL_WAIT, || in_table(id))?.ok_or_else(|| run_not_found(id))
 }
 
@@ -132,7 +133,7 @@ fn in_table(id: i64) -> Result<Option<SessionRun>> {
     })
 }
 
-/// After a rollback only autonomous runs are known to exist: the others may be runs that the transaction started.
+/// After a rollback only autonomous runs are known to exist: the transaction may have started the others.
 fn register_abort_callback() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {

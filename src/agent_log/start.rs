@@ -1,4 +1,4 @@
-//! Starting a run.
+//! Starts a run.
 
 use crate::agent_log::redaction;
 use crate::agent_log::send::post_if_autonomous;
@@ -16,31 +16,33 @@ use ragstone_pg::switch_user;
 use ragstone_pg::transactions;
 use serde_json::Value;
 
-/// A run to start. Ragstone's own code gives JSON as [`Value`], SQL functions as [`JsonbRef`], which is stored without a copy.
+/// A run to start. Ragstone's own code passes JSON as [`Value`]; SQL functions pass it as [`JsonbRef`], which
+/// is stored without a copy.
 #[derive(Debug, Default, Clone)]
 pub struct NewRun<'a, J = Value> {
-    /// The name of what runs.
+    /// The agent's name.
     pub agent: &'a str,
-    /// The session that the run belongs to.
+    /// The conversation (`rag.sessions`) that the run belongs to.
     pub session: Option<i64>,
     /// The job that executes the run.
     pub job: Option<i64>,
-    /// What the run was given.
+    /// The input of the run.
     pub input: Option<J>,
-    /// The application's span that the run is a part of (W3C Trace Context).
+    /// The application's span that contains the run (W3C Trace Context).
     pub traceparent: Option<&'a str>,
     /// A JSON object.
     pub attributes: Option<J>,
-    /// When the run began, in microseconds since 1970; now if none.
+    /// When the run began, in microseconds since 1970; None stands for now.
     pub started_us: Option<i64>,
-    /// Whether the session's current run stays what it is.
+    /// True if the session's current run does not change.
     pub is_detached: bool,
 }
 
-/// Starts a run of the current role, and returns its number. It becomes the session's current run, unless it is detached.
+/// Starts a run of the current role, and returns its number. It becomes the session's current run, unless it
+/// is detached.
 ///
 /// # Errors
-/// 22023 where the agent's name is empty or the traceparent is malformed; 42704 where there is no such session.
+/// 22023 if the agent's name is empty or the traceparent is malformed; 42704 if there is no such session.
 pub fn start(run: &NewRun) -> Result<i64> {
     let (input, attributes) = (jsonb(run.input.as_ref())?, jsonb(run.attributes.as_ref())?);
     start_jsonb(&NewRun {
@@ -55,7 +57,7 @@ pub fn start(run: &NewRun) -> Result<i64> {
     })
 }
 
-/// Does the same as [`start`] for values that are `jsonb` already.
+/// As [`start`], for values that are `jsonb` already.
 ///
 /// # Errors
 /// As [`start`].

@@ -1,4 +1,4 @@
-//! Logging a step of a run.
+//! Logs a step of a run.
 
 use crate::agent_log::send::post_if_autonomous;
 use crate::agent_log::session;
@@ -15,20 +15,21 @@ use ragstone_pg::transactions;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// A step to log. Ragstone's own code gives JSON as [`Value`], SQL functions as [`JsonbRef`], which is stored without a copy.
+/// A step to log. Ragstone's own code passes JSON as [`Value`]; SQL functions pass it as [`JsonbRef`], which
+/// is stored without a copy.
 #[derive(Debug, Default, Clone)]
 pub struct NewStep<'a, J = Value> {
-    /// A number from [`reserve`]; the next number if none.
+    /// A number from [`reserve`]; None stands for the next number.
     pub id: Option<i64>,
     /// `message`, `model`, `tool`, `retrieval`, `error` or `custom`.
     pub kind: &'a str,
     /// The name of the tool, the collection or the function.
     pub name: Option<&'a str>,
-    /// What the step was given.
+    /// The input of the step.
     pub input: Option<J>,
-    /// What the step returned.
+    /// The output of the step.
     pub output: Option<J>,
-    /// The step that this one is a part of.
+    /// The step that contains this one.
     pub parent: Option<i64>,
     /// `server/model`.
     pub model: Option<&'a str>,
@@ -38,15 +39,15 @@ pub struct NewStep<'a, J = Value> {
     pub output_tokens: Option<i64>,
     /// Cost in the currency of the prices.
     pub cost: Option<f64>,
-    /// When the step began, in microseconds since 1970; now minus the duration if none.
+    /// When the step began, in microseconds since 1970; None stands for now minus the duration.
     pub started_us: Option<i64>,
     /// Duration in milliseconds.
     pub duration_ms: Option<f64>,
-    /// `ok` if none.
+    /// If None, `error` if there is an error, otherwise `ok`.
     pub status: Option<&'a str>,
     /// The message of an error.
     pub error: Option<&'a str>,
-    /// The SQLSTATE of the error, where it has one.
+    /// The SQLSTATE of the error, if it has one.
     pub sqlstate: Option<&'a str>,
     /// A JSON object.
     pub attributes: Option<J>,
@@ -79,7 +80,7 @@ impl<'a, J> NewStep<'a, J> {
 /// Adds a step to a run of the current role, and returns the step's number.
 ///
 /// # Errors
-/// 42704 where there is no such run; 22023 where an argument is out of its range.
+/// 42704 if there is no such run; 22023 if an argument is out of its range.
 pub fn log(run: i64, step: NewStep) -> Result<i64> {
     let (input, output) = (jsonb(step.input.as_ref())?, jsonb(step.output.as_ref())?);
     let attributes = jsonb(step.attributes.as_ref())?;
@@ -88,7 +89,7 @@ pub fn log(run: i64, step: NewStep) -> Result<i64> {
     log_jsonb(run, &step.with_json(input, output, attributes))
 }
 
-/// Does the same as [`log`] for values that are `jsonb` already.
+/// As [`log`], for values that are `jsonb` already.
 ///
 /// # Errors
 /// As [`log`].
@@ -121,7 +122,11 @@ struct CheckedStep<'a> {
 impl<'a> CheckedStep<'a> {
     fn new(run: i64, step: &'a NewStep<'a, JsonbRef<'a>>) -> Result<Self> {
         let kind = vocabulary::parse_kind(step.kind)?;
-        let status = vocabulary::parse_step_status(step.status.unwrap_or("ok"))?;
+        let status = vocabulary::parse_step_status(step.status.unwrap_or(if step.error.is_some() {
+            "error"
+        } else {
+            "ok"
+        }))?;
         check_amount("input_tokens", step.input_tokens.map(|tokens| tokens as f64))?;
         check_amount("output_tokens", step.output_tokens.map(|tokens| tokens as f64))?;
         check_amount("cost", step.cost)?;
@@ -223,8 +228,8 @@ fn check_amount(name: &str, value: Option<f64>) -> Result<()> {
     }
 }
 
-/// Checks that a duration is a number of at most [`vocabulary::MAX_AMOUNT`]. A negative one becomes zero: the clock was set back during
-/// the step, which is logged anyway.
+/// Checks that a duration is a number of at most [`vocabulary::MAX_AMOUNT`]. A negative duration becomes
+/// zero: the clock was set back during the step, which is logged anyway.
 fn checked_duration(milliseconds: Option<f64>) -> Result<Option<f64>> {
     let duration = milliseconds.map(|value| if value < 0.0 { 0.0 } else { value });
     check_amount("duration_ms", duration)?;

@@ -1,4 +1,5 @@
-//! Inputs, outputs and attributes as rows store them: without secrets, and no longer than `rag.log_max_value`.
+//! Inputs, outputs and attributes as they are stored in rows: without secrets, and limited to
+//! `rag.log_max_value`.
 
 use crate::agent_log::redaction;
 use pgrx::pg_sys;
@@ -24,7 +25,7 @@ impl<'a> StoredValue<'a> {
     pub fn of(value: Option<JsonbRef<'a>>) -> Result<Self> {
         let Some(value) = value else { return Ok(Self::None) };
         let limit = settings::log_max_value();
-        // Redaction comes before shortening, since half of a secret matches no pattern.
+        // Redaction comes before shortening, because half a secret matches no pattern.
         let clean = redaction::jsonb(value)?;
         let length = clean.as_ref().map_or(value.bytes.len(), |clean| clean.0.len());
         match clean {
@@ -56,7 +57,7 @@ impl<'a> StoredValue<'a> {
     }
 }
 
-/// A value of Ragstone's own code as `jsonb`. U+FFFD replaces NUL, which `jsonb` cannot hold.
+/// A value of Ragstone's own code as `jsonb`. NUL, which `jsonb` cannot hold, becomes U+FFFD.
 pub fn jsonb(value: Option<&Value>) -> Result<Option<Jsonb>> {
     let Some(value) = value else { return Ok(None) };
     Jsonb::from_json(&ragstone_core::log::without_nul(&value.to_string())).map(Some)

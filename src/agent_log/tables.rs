@@ -1,4 +1,4 @@
-//! Access to the tables of the log as their owner, and the numbers of their rows.
+//! Access to the tables of the log as their owner, and the sequences that number their rows.
 
 use crate::agent_log::send;
 use ragstone_client::processes::place::Place;
@@ -15,14 +15,15 @@ use std::cell::Cell;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
-/// How often a session that writes checks that its database has a coordinator.
+/// Interval at which a session that writes checks that its database has a coordinator.
 const COORDINATOR_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 thread_local! {
     static COORDINATOR_CHECKED_AT: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Makes sure that the database has a coordinator, which makes partitions and adds what this transaction logs to the reports.
+/// Makes sure that the database has a coordinator, which creates partitions and adds the entries of this
+/// transaction to the reports.
 pub fn ensure_coordinator() {
     wake::log_at_commit();
     if COORDINATOR_CHECKED_AT.get().is_none_or(|at| at.elapsed() >= COORDINATOR_CHECK_INTERVAL) {
@@ -31,13 +32,14 @@ pub fn ensure_coordinator() {
     }
 }
 
-/// Runs `work` as the owner of the log's tables, in the open transaction. Its statements must name every object with its schema.
+/// Runs `work` as the owner of the log's tables, in the open transaction. Its statements must name every
+/// object with its schema.
 pub fn as_owner<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     as_extension_owner(extension_relation_owner(c"_steps")?, work)
 }
 
-/// Runs `work` as the owner of the log's tables in a transaction of the coordinator's own. No lock is waited for longer than
-/// `lock_timeout`. None where the extension has been dropped.
+/// Runs `work` as the owner of the log's tables in a transaction of the coordinator. Waits for no lock longer
+/// than `lock_timeout`. Returns None if the extension has been dropped.
 pub fn as_log_owner<T>(lock_timeout: &str, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
     in_own_transaction(lock_timeout, || {
         with_safe_search_path(|| {
@@ -46,28 +48,29 @@ pub fn as_log_owner<T>(lock_timeout: &str, work: impl FnOnce() -> Result<T>) -> 
     })
 }
 
-/// Runs `work` in a transaction of the coordinator's own in which no lock is waited for longer than `lock_timeout`.
+/// Runs `work` in a transaction of the coordinator that waits for no lock longer than `lock_timeout`.
 pub fn in_own_transaction<T>(lock_timeout: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     in_transaction(|| with_settings(&[("lock_timeout", lock_timeout)], work))
 }
 
-/// The next run's number. Must be called as the owner.
+/// The next run's number. Must be called as the owner of the tables.
 pub fn next_run() -> Result<i64> {
     next(c"_run_id")
 }
 
-/// The next step's number. Must be called as the owner.
+/// The next step's number. Must be called as the owner of the tables.
 pub fn next_step() -> Result<i64> {
     next(c"_step_id")
 }
 
-/// A read-only transaction may log as well, where another transaction writes its entries.
+/// The next number of a sequence. A read-only transaction may log as well, if another transaction writes its
+/// entries.
 fn next(sequence: &CStr) -> Result<i64> {
     let number = || next_in_sequence(sequence);
     if send::is_autonomous() { transactions::allowing_writes(number) } else { number() }
 }
 
-/// A number for a step that is logged later, so that other steps can name it as their parent before.
+/// A number for a step that is logged later, so that other steps can refer to it as their parent before that.
 pub fn reserve() -> Result<i64> {
     as_owner(next_step)
 }

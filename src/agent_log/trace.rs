@@ -11,8 +11,8 @@ use ragstone_pg::{clock, encoding};
 /// Accepted widths of a line, in columns.
 const ACCEPTED_WIDTHS: std::ops::RangeInclusive<i32> = 40..=1000;
 
-/// The lines of a run that the current role may see, in ASCII if `ascii` is set or the database's encoding has no line-drawing
-/// characters.
+/// The lines of a run that the current role may see, in ASCII if `ascii` is set or the database's encoding
+/// has no line-drawing characters.
 pub fn trace(run: i64, width: i32, ascii: bool) -> Result<Vec<String>> {
     if !ACCEPTED_WIDTHS.contains(&width) {
         let (least, most) = (ACCEPTED_WIDTHS.start(), ACCEPTED_WIDTHS.end());

@@ -1,5 +1,5 @@
-//! The coordinator's part of the log: it writes the entries that were posted to the engine, and later whether the transactions that
-//! posted them have committed.
+//! The coordinator's part of the log: it writes the entries that were posted to the engine, and later records
+//! whether the transactions that posted them have committed.
 
 use crate::agent_log::insert::{Unwritten, write};
 use crate::agent_log::send;
@@ -15,13 +15,14 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::run;
 use std::time::{Duration, Instant};
 
-/// How often the states of callers' transactions are looked up while some are in progress.
+/// Interval at which the states of callers' transactions are looked up while some are in progress.
 const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Pauses after a failure to look them up.
+/// Pauses after a failure of this look-up.
 const SETTLE_BACKOFF: Backoff = Backoff::new(SETTLE_INTERVAL, Duration::from_secs(10));
 
-/// How long the end of a run is retried while the run is not in its table, or is locked by another transaction.
+/// Time for which the end of a run is retried while the run is not in its table, or is locked by another
+/// transaction.
 const MAX_END_RETRY_TIME: Duration = Duration::from_secs(60);
 
 /// Maximum number of ends that are kept for a retry.
@@ -30,10 +31,11 @@ const MAX_LATE_ENDS: usize = 1000;
 /// Maximum wait for a lock on the tables, since the coordinator has other work.
 const LOCK_TIMEOUT: &str = "2s";
 
-/// The log reports a loss if the engine ends within this time after a delivery. Later it is assumed to have had no entries left.
+/// If the engine ends within this time after a delivery, a loss is reported in the server log. After a longer
+/// time it is assumed to have had no entries left.
 const ENGINE_LOSS_WINDOW: Duration = Duration::from_secs(10);
 
-/// Whether the engine has entries of the database that are not written.
+/// True if the engine has entries of the database that are not written yet.
 pub fn has_entries_left(database: u32) -> bool {
     matches!(send::state(database), Ok(Some(state)) if state.waiting > 0)
 }
@@ -59,7 +61,7 @@ impl LogWriter {
         }
     }
 
-    /// Does all work that is due, as [`MailboxReader::poll`] does. Returns whether it wrote anything.
+    /// Does all work that is due, as [`MailboxReader::poll`] does. Returns true if it wrote anything.
     pub fn poll(&mut self) -> bool {
         let worked = self.inbox.poll();
         self.has_pending_callers |= std::mem::take(&mut self.inbox.consumer.has_pending_callers);
@@ -71,7 +73,7 @@ impl LogWriter {
         worked
     }
 
-    /// Whether ends wait for a retry, which only this process knows of.
+    /// True if ends wait for a retry that only this process knows of.
     pub fn is_needed(&self) -> bool {
         !self.inbox.consumer.late.is_empty()
     }
@@ -90,7 +92,11 @@ impl LogWriter {
             }
             Err(error) => {
                 if self.settle_backoff.is_idle() {
-                    log!("ragstone coordinator: the log: {}: {}", error.code(), error.message);
+                    log!(
+                        "ragstone coordinator: could not mark steps as committed or rolled back: {}: {}",
+                        error.code(),
+                        error.message
+                    );
                 }
                 self.settle_backoff.next_pause();
             }
@@ -98,9 +104,9 @@ impl LogWriter {
     }
 }
 
-/// The consumer of posted entries, and what remains to be done for entries that it has written.
+/// The consumer of posted entries, and the work that remains for entries that it has written.
 pub struct Posted {
-    /// Whether the transaction of a caller was in progress when its entries were written.
+    /// True if the transaction of a caller was in progress when its entries were written.
     has_pending_callers: bool,
     /// Ends that could not be written, with the time of the first attempt.
     late: Vec<(RunEnd, Instant)>,
@@ -126,7 +132,7 @@ impl MailboxConsumer for Posted {
         self.delivered_at = Some(Instant::now());
         if lost > 0 {
             log!(
-                "ragstone coordinator: {lost} runs and steps are not in the log, since too many were waiting to be written"
+                "ragstone coordinator: dropped {lost} runs and steps, because too many were waiting to be written to the log"
             );
         }
         self.write_packets(&packets)
@@ -135,7 +141,7 @@ impl MailboxConsumer for Posted {
     fn lost_engine(&mut self) {
         if self.delivered_at.take().is_some_and(|at| at.elapsed() < ENGINE_LOSS_WINDOW) {
             log!(
-                "ragstone coordinator: the engine has ended; runs and steps that were posted to it in its last moments are not in the log"
+                "ragstone coordinator: the engine exited; the log may lack the last runs and steps that were sent to it"
             );
         }
     }
@@ -151,7 +157,10 @@ impl Posted {
         for packet in packets.iter().filter(|packet| packet.table == table.to_u32()) {
             match packet.unpack() {
                 Ok(unpacked) => entries.extend(unpacked),
-                Err(error) => log!("ragstone coordinator: could not read {} steps: {error}", packet.entries),
+                Err(error) => log!(
+                    "ragstone coordinator: could not decode {} steps of the log: {error}",
+                    packet.entries
+                ),
             }
         }
         match self.write_all(&entries) {
@@ -166,8 +175,8 @@ impl Posted {
         Ok(())
     }
 
-    /// Writes each entry in a transaction of its own, so that one that cannot be written does not affect the others. It is retried
-    /// with its JSON values as texts.
+    /// Writes each entry in a transaction of its own, so that an entry that cannot be written does not affect
+    /// the others. Such an entry is retried with its JSON values as texts.
     fn write_one_by_one(&mut self, entries: &[Entry]) -> Result<()> {
         for entry in entries {
             let mut outcome = self.write_all(std::slice::from_ref(entry));
@@ -218,7 +227,7 @@ impl Posted {
 
 fn log_given_up(end: &RunEnd) {
     log!(
-        "ragstone coordinator: run {} is \"{}\", but it is not in the log, or another transaction keeps it locked",
+        "ragstone coordinator: could not mark run {} as \"{}\": it is not in the log, or another transaction locks it",
         end.id,
         end.status
     );

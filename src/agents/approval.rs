@@ -1,4 +1,5 @@
-//! `rag.approve`, `rag.reject` and `rag.resume_run`: decisions on tool calls, and the continuation of runs that wait or have failed.
+//! `rag.approve`, `rag.reject` and `rag.resume_run`: decisions on tool calls, and the continuation of runs
+//! that wait or have failed.
 
 use crate::agents::{events, job};
 use crate::jobs;
@@ -21,12 +22,12 @@ pub enum Decision {
     },
     /// The call must not be made.
     Reject {
-        /// The reason, which the model is shown.
+        /// The reason, which is shown to the model.
         reason: String,
     },
 }
 
-/// A call that waited for a decision, and what was decided if it no longer does.
+/// A call that waited for a decision; with the decision, if there is one already.
 struct PendingCall {
     run: i64,
     number: i32,
@@ -34,7 +35,8 @@ struct PendingCall {
     event: String,
 }
 
-/// Approves the call of a step. Returns the job that continues the run, unless other calls of it still wait.
+/// Approves the call of a step. Returns the job that continues the run, unless other calls of the run still
+/// wait.
 ///
 /// # Errors
 /// 42704 if the current role has no such step; 55000 if the step does not wait.
@@ -42,16 +44,16 @@ pub fn approve(step: i64, comment: Option<String>) -> Result<Option<i64>> {
     decide(step, Decision::Approve { comment })
 }
 
-/// Rejects the call of a step. Returns the same as [`approve`].
+/// Rejects the call of a step. Returns the job like [`approve`].
 pub fn reject(step: i64, reason: String) -> Result<Option<i64>> {
     decide(step, Decision::Reject { reason })
 }
 
-/// Continues a run that has failed or was cancelled. Returns the job that does so.
+/// Continues a run that has failed or was cancelled. Returns the job that continues it.
 ///
 /// # Errors
-/// 42704 if neither the current role nor a role that it is a member of has such a run; 55000 if the run is done, is running, waits
-/// or was not a job.
+/// 42704 if neither the current role nor a role that it is a member of has such a run; 55000 if the run is
+/// done, is running, waits or was not a job.
 pub fn resume(run_id: i64) -> Result<i64> {
     let role = current();
     with_safe_search_path(|| {
@@ -64,7 +66,8 @@ pub fn resume(run_id: i64) -> Result<i64> {
             Ok(rows.text(0, 0).zip(rows.oid(0, 1)).zip(rows.int8(0, 2)))
         })?;
         let Some(((status, owner), job)) = found else { return Err(why_not_stored(run_id)?) };
-        // A separate statement, so that the second of two concurrent calls sees the job that the first has submitted.
+        // A separate statement, so that the second of two concurrent calls sees the job that the first one
+        // has submitted.
         let has_open_job = as_config_owner(|| {
             let open = "SELECT FROM rag._job WHERE id = $1 AND status IN ('queued', 'running')";
             Ok(run(open, &[Arg::new(job)])?.count > 0)
@@ -79,8 +82,8 @@ pub fn resume(run_id: i64) -> Result<i64> {
     })
 }
 
-/// Deletes the events of a run of the current role that waits for decisions, so that it cannot be continued. Does nothing for other
-/// runs.
+/// Deletes the events of a run of the current role that waits for decisions, so that it cannot be continued.
+/// Does nothing for other runs.
 pub fn abandon(run_id: i64) -> Result<()> {
     let role = Owner::current()?.to_text()?;
     with_safe_search_path(|| {
@@ -108,7 +111,8 @@ fn decide(step: i64, decision: Decision) -> Result<Option<i64>> {
     })
 }
 
-/// The call of a step and the owner of its run. Both rows are locked, so that concurrent decisions follow one another.
+/// The call of a step and the owner of its run. Both rows are locked, so that concurrent decisions are made
+/// one after the other.
 fn find_and_lock(step: i64) -> Result<(pg_sys::Oid, PendingCall)> {
     let role = current();
     let found = as_config_owner(|| {
@@ -129,7 +133,7 @@ fn find_and_lock(step: i64) -> Result<(pg_sys::Oid, PendingCall)> {
     match found {
         Some(found) => Ok(found),
         None => {
-            // Explain it with the step that the log shows to the current role.
+            // The error refers to the step that the log shows to the current role.
             let seen = connect(|| {
                 let sql =
                     "SELECT status, owner::text, coalesce(pg_has_role(rag._role_of(owner), 'USAGE'), false)
@@ -173,8 +177,8 @@ fn write_decision(step: i64, call: &PendingCall, decision: &Decision, decided_by
     }
     let event = serde_json::to_string(&event).map_err(Error::internal)?;
     as_config_owner(|| {
-        // A concurrent decision on another call of the run, under REPEATABLE READ, must fail with a serialization error instead of
-        // overlooking this one.
+        // A concurrent decision on another call of the run, under REPEATABLE READ, must fail with a
+        // serialization error instead of overlooking this one.
         run("UPDATE rag._agent_run SET updated_at = clock_timestamp() WHERE id = $1", &[Arg::new(call.run)])?;
         run(
             "UPDATE rag._agent_turn SET decision = $3, event = $4 WHERE run_id = $1 AND number = $2",
@@ -207,7 +211,7 @@ fn has_waiting_calls(run_id: i64) -> Result<bool> {
     })
 }
 
-/// Submits a job that continues a run, as the role that the run belongs to. Returns the job.
+/// Submits a job that continues a run, as the role to which the run belongs. Returns the job.
 fn submit_resume(run_id: i64, owner: pg_sys::Oid) -> Result<i64> {
     let before = as_config_owner(|| {
         Ok(run("SELECT job FROM rag._agent_run WHERE id = $1", &[Arg::new(run_id)])?.int8(0, 0))
@@ -227,7 +231,7 @@ fn submit_resume(run_id: i64, owner: pg_sys::Oid) -> Result<i64> {
     })
 }
 
-/// Why no events of a run are stored.
+/// The error that explains why no events of a run are stored.
 fn why_not_stored(run_id: i64) -> Result<Error> {
     let rows = connect(|| {
         select("SELECT status, job FROM rag.runs WHERE id = $1", &[Arg::new(run_id)])

@@ -1,7 +1,8 @@
-//! The calls of the model in a run: its prompt, its time limit and what is read from its answer.
+//! The model calls of a run: prompt, time limit, and evaluation of the reply.
 
 use crate::agents::run::{AgentRun, FUNCTION};
 use crate::provider::{CallOptions, Remote};
+use ragstone_client::engine::call::caller;
 use ragstone_client::engine::client;
 use ragstone_core::agent::{ModelReply, ModelRequest, ReplyFormat, StopReason, tool_calls};
 use ragstone_core::protocol::{Request, Response};
@@ -25,7 +26,7 @@ impl AgentRun {
         }
     }
 
-    /// The options of a call, with a timeout no longer than the time that the run has left.
+    /// The options of a call, with a timeout no longer than the remaining time of the run.
     pub fn call_options(remote: &Remote, ask: &ModelRequest) -> CallOptions {
         let timeout_ms = ask.timeout_ms.map(|left| {
             let timeout = left.min(remote.target.limits.timeout_ms);
@@ -34,13 +35,15 @@ impl AgentRun {
         CallOptions { function: FUNCTION, timeout_ms }
     }
 
-    /// The model's reply, with the answer checked against the agent's schema. `ms` is how long the call took. Needs no transaction.
+    /// The model's reply, with the answer checked against the agent's schema. `ms` is the duration of the
+    /// call. Needs no transaction.
     pub fn read_reply(&self, completion: Completion, form: ReplyFormat, ms: f64) -> Result<ModelReply> {
         let calls = tool_calls(completion.tool_calls.as_deref(), self.events.len());
         let mut reply = ModelReply {
             content: completion.content,
             calls,
             finish_reason: completion.finish_reason,
+            own: completion.own,
             form,
             fits: None,
             input_tokens: completion.usage.input_tokens,
@@ -60,7 +63,8 @@ impl AgentRun {
         Ok(reply)
     }
 
-    /// Whether a call of the model used up the time of the run, so that its failure is the run's time limit and not an error.
+    /// True if a model call has used up the run's time, so that its failure counts as the run's time limit
+    /// instead of an error.
     pub fn is_out_of_time(&self, ask: &ModelRequest, ms: f64) -> bool {
         ask.timeout_ms.is_some_and(|left| ms >= left as f64)
     }
@@ -73,7 +77,11 @@ impl AgentRun {
 
 /// The JSON in an answer, if it fits the schema.
 fn json_that_fits(schema: &str, answer: &str) -> Result<Option<String>> {
-    match client::call(Request::Check { schema: schema.to_owned(), answer: answer.to_owned() })? {
+    match client::call(Request::Check {
+        caller: caller(),
+        schema: schema.to_owned(),
+        answer: answer.to_owned(),
+    })? {
         Response::Checked(fitting) => Ok(fitting),
         other => Err(Error::internal(format!("unexpected answer to a check of an answer: {other:?}"))),
     }

@@ -1,4 +1,4 @@
-//! The tool calls of a run: those that are made, refused, or wait for approval.
+//! The tool calls of a run: calls that are made, calls that are refused, and calls that wait for approval.
 
 use crate::agent_log;
 use crate::agents::log;
@@ -9,8 +9,8 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::switch_user::with_settings;
 
 impl AgentRun {
-    /// Calls a tool with the current rights of the current role. The model is shown an error of the tool; only an error that ends
-    /// the statement is returned.
+    /// Calls a tool with the current rights of the current role. An error of the tool is shown to the model;
+    /// only an error that ends the statement is returned.
     pub fn call_tool(&self, position: usize, call: &ToolCall) -> Result<(i64, Event)> {
         let start = log::StartTime::now();
         let (run, step) = (self.id.to_string(), agent_log::reserve()?);
@@ -28,7 +28,7 @@ impl AgentRun {
         Ok((step, Event::Called(CallUpdate { position, state, ms })))
     }
 
-    /// The tool, with a timeout no longer than the time that the run has left.
+    /// The tool, with a timeout no longer than the remaining time of the run.
     fn limited(&self, tool: Tool) -> Tool {
         match self.spec.limits.timeout_ms {
             Some(limit) => tool.within(limit.saturating_sub(run_usage(&self.events).ms as u64)),
@@ -36,7 +36,7 @@ impl AgentRun {
         }
     }
 
-    /// Logs that a call is refused.
+    /// Logs a refused call.
     pub fn refuse_call(&self, position: usize, content: String, repeats: bool) -> Result<(i64, Event)> {
         let call = self.call(position);
         let step = log::refused_call(self.id, &call, self.last_reply_step(), &content)?;
@@ -46,7 +46,7 @@ impl AgentRun {
         ))
     }
 
-    /// Logs that a call waits for approval.
+    /// Logs a call that waits for approval.
     pub fn ask_for_approval(&self, position: usize) -> Result<(i64, Event)> {
         let step = log::waiting_call(self.id, &self.call(position), self.last_reply_step())?;
         Ok((step, Event::Called(CallUpdate { position, state: CallState::Waiting, ms: 0.0 })))
@@ -61,7 +61,7 @@ impl AgentRun {
         last.and_then(|reply| reply.calls.get(position).cloned()).unwrap_or_default()
     }
 
-    /// The step in which a call waited for the approval that it has got, if it did.
+    /// The step in which a call waited for its approval, if it needed one.
     fn approval_step(&self, position: usize) -> Option<i64> {
         let pairs = self.events.iter().zip(&self.steps).rev();
         pairs.take_while(|(event, _)| !matches!(event, Event::Said(_))).find_map(

@@ -2,6 +2,7 @@
 
 use crate::provider::{check_temperature, schema};
 use crate::tools;
+use ragstone_client::engine::call::caller;
 use ragstone_client::engine::client;
 use ragstone_core::agent::RunLimits;
 use ragstone_core::protocol::Request;
@@ -10,8 +11,9 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::owner::Owner;
 use ragstone_pg::spi::{Arg, run};
+use ragstone_pg::text::check_indexable;
 
-/// Maximum number of tools of an agent. Each call of the model includes the definitions of all tools.
+/// Maximum number of tools of an agent. Each model call includes the definitions of all tools.
 const MAX_TOOLS: usize = 128;
 
 /// The arguments of `rag.create_agent`.
@@ -28,13 +30,13 @@ pub struct NewAgent {
     pub max_steps: i32,
     /// Maximum number of tokens of a run.
     pub token_budget: Option<i64>,
-    /// Maximum duration of a run, milliseconds.
+    /// Maximum duration of a run, in milliseconds.
     pub timeout_ms: Option<i32>,
-    /// JSON Schema that the answer must fit.
+    /// JSON Schema to which the answer must conform.
     pub output_schema: Option<Jsonb>,
     /// Sampling temperature.
     pub temperature: Option<f64>,
-    /// Whether an existing agent of this name is changed.
+    /// True if an existing agent of this name is changed.
     pub replace: bool,
 }
 
@@ -51,7 +53,7 @@ pub struct Agent {
     pub tools: Vec<String>,
     /// Limits of a run.
     pub limits: RunLimits,
-    /// JSON Schema that the answer must fit.
+    /// JSON Schema to which the answer must conform.
     pub schema: Option<String>,
     /// Sampling temperature.
     pub temperature: Option<f64>,
@@ -60,8 +62,8 @@ pub struct Agent {
 /// Creates an agent of the current role, or changes it.
 ///
 /// # Errors
-/// 22023 for an invalid argument, 42704 and 42501 for its tools, 42710 if the name exists, 42501 if an agent of that name belongs to
-/// another role.
+/// 22023 for an invalid argument; 42704 and 42501 for its tools; 42710 if the name exists; 42501 if an agent
+/// of that name belongs to another role.
 pub fn create(agent: &NewAgent) -> Result<()> {
     check(agent)?;
     let role = Owner::who_makes()?.to_text()?;
@@ -103,7 +105,7 @@ pub fn drop_agent(name: &str) -> Result<()> {
 }
 
 impl Agent {
-    /// The agent of that name, of any owner.
+    /// The agent of this name, of any owner.
     pub fn find(name: &str) -> Result<Self> {
         as_config_owner(|| {
             let rows = run(
@@ -157,6 +159,7 @@ fn check(agent: &NewAgent) -> Result<()> {
     if agent.name.trim().is_empty() || agent.instructions.trim().is_empty() {
         return Err(Error::bad_argument("an agent needs a name and instructions"));
     }
+    check_indexable(&agent.name, "name")?;
     if agent.max_steps < 1 {
         return Err(Error::bad_argument(format!(
             "max_steps must be more than 0, but is {}",
@@ -173,10 +176,14 @@ fn check(agent: &NewAgent) -> Result<()> {
     check_tools(&agent.tools)?;
     match &agent.output_schema {
         None => Ok(()),
-        // The engine compiles the schema. Whether this answer fits it does not matter.
-        Some(given) => {
-            client::call(Request::Check { schema: schema(given)?, answer: "null".into() }).map(|_| ())
-        }
+        // The engine compiles the schema. The answer passed here is a placeholder; whether it conforms does
+        // not matter.
+        Some(given) => client::call(Request::Check {
+            caller: caller(),
+            schema: schema(given, "output_schema")?,
+            answer: "null".into(),
+        })
+        .map(|_| ()),
     }
 }
 

@@ -31,7 +31,7 @@ pub fn begin(agent_run: &AgentRun, job: i64) -> Result<()> {
         .try_for_each(|(before, (event, step))| append(agent_run.id, before, *step, event, None))
 }
 
-/// Stores an event. `before` is the number of events before it.
+/// Stores an event. `before` is the number of events that are stored already.
 pub fn append(run_id: i64, before: usize, step: i64, event: &Event, decision: Option<&str>) -> Result<()> {
     let json = serde_json::to_string(event).map_err(Error::internal)?;
     let number = i32::try_from(before + 1).map_err(Error::internal)?;
@@ -44,15 +44,15 @@ pub fn append(run_id: i64, before: usize, step: i64, event: &Event, decision: Op
     })
 }
 
-/// The run that a job has begun or is to continue, if any.
+/// The run that a job has begun or continues, if any.
 pub fn find(job: i64) -> Result<Option<i64>> {
     as_config_owner(|| Ok(run("SELECT id FROM rag._agent_run WHERE job = $1", &[Arg::new(job)])?.int8(0, 0)))
 }
 
-/// The stored run of the current role, with the agent and the tools as they are now.
+/// The stored run of the current role, with the current definitions of the agent and the tools.
 ///
 /// # Errors
-/// 55000 if another job has taken over the run; those of [`AgentRun::begin`].
+/// 55000 if another job has taken over the run; errors of [`AgentRun::begin`].
 pub fn load(run_id: i64, job: i64) -> Result<AgentRun> {
     let role = Owner::current()?.to_text()?;
     let (name, session) = as_config_owner(|| {
@@ -110,7 +110,8 @@ pub fn delete(run_id: i64) -> Result<()> {
     as_config_owner(|| run("DELETE FROM rag._agent_run WHERE id = $1", &[Arg::new(run_id)]).map(|_| ()))
 }
 
-/// Marks the run of a failed or cancelled job the same way. Called as the owner of the table of jobs.
+/// Sets the run of a failed or cancelled job to the same status. Must be called as the owner of the table of
+/// jobs.
 pub fn job_failed(job: i64, error: &Error) -> Result<()> {
     let cancelled = error.is_cancelled();
     let status = if cancelled { "cancelled" } else { "failed" };
@@ -137,7 +138,8 @@ pub fn job_failed(job: i64, error: &Error) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the events of runs that ended before `rag.jobs_retention`, like their jobs. Runs that wait are kept.
+/// Deletes the events of runs that ended before `rag.jobs_retention`, together with their jobs. Runs that
+/// wait are kept.
 pub fn delete_old() -> Result<()> {
     let Some(days) = settings::jobs_retention() else { return Ok(()) };
     run(
@@ -149,7 +151,7 @@ pub fn delete_old() -> Result<()> {
     Ok(())
 }
 
-/// The error that the current role has no such run.
+/// The error for a run that the current role does not have.
 pub fn unknown(run_id: i64) -> Error {
     Error::undefined(format!("run {run_id} does not exist")).hint("rag.runs shows your runs.")
 }

@@ -11,21 +11,23 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::switch_user::with_settings;
 use std::cell::Cell;
 
-/// Maximum number of runs within each other: an agent may be a tool of another one, and of itself.
+/// Maximum nesting of runs: an agent may be a tool of another agent, or of itself.
 const MAX_NESTED_RUNS: u32 = 5;
 
 thread_local! {
-    /// Number of runs in progress, each a tool call of the one before.
+    /// Number of nested runs in progress: each is a tool call of the previous one.
     static NESTED_RUNS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Runs an agent until it has an answer or reaches a limit. The effects of its tools belong to the caller's transaction.
+/// Runs an agent until it has an answer or reaches a limit. The effects of its tools belong to the caller's
+/// transaction.
 ///
 /// # Errors
-/// Those of [`AgentRun::begin`], those of the provider or the engine, and a cancel. They roll back the effects of the tools.
+/// Errors of [`AgentRun::begin`], of the provider or the engine, and a cancel. They roll back the effects of
+/// the tools.
 pub fn run_agent(request: &RunRequest) -> Result<RunResult> {
     let _nested = NestedRun::enter()?;
-    // Afterwards the session's own run, if it has one, is the current one again.
+    // After the call the session's own current run, if any, is restored.
     let current = agent_log::current().map_or_else(String::new, |run| run.to_string());
     with_settings(&[("rag.run", &current)], || run_within(request))
 }
@@ -35,7 +37,7 @@ fn run_within(request: &RunRequest) -> Result<RunResult> {
     match run.run_through() {
         Ok(result) => Ok(result),
         Err(error) => {
-            // Kept only by a log that is not written in this transaction.
+            // The entries survive only if the log is written in another transaction.
             let failed = run.result("failed", None, Some(error.clone()));
             let _ = log::error(run.id, &error).and_then(|_| log::finish(&failed));
             Err(error)
@@ -57,7 +59,7 @@ impl AgentRun {
                 }
                 Action::Answer(answer) => return self.finish(answer),
                 Action::Stop(stop) => return self.stop(&stop),
-                // The tool was replaced by one that needs approval after the run had begun.
+                // The tool was replaced by one that needs approval after the run began.
                 Action::AskForApproval(_) | Action::Wait => {
                     return Err(Error::internal("a function cannot wait for approval"));
                 }
@@ -82,7 +84,7 @@ impl AgentRun {
     }
 }
 
-/// Counts a run as in progress until it is dropped, also when an error ends the run.
+/// Counts a run as in progress until it is dropped, even if an error ends the run.
 struct NestedRun;
 
 impl NestedRun {

@@ -1,5 +1,6 @@
-//! A run as a job, one transaction per step: a reply of the model is committed before any tool is called, and the effects of a tool
-//! are committed together with the step that logs them. A job that is started again continues after the last committed step.
+//! Executes a run as a job, with one transaction per step: a reply of the model is committed before any tool
+//! is called, and the effects of a tool are committed together with the step that logs them. A job that is
+//! started again continues after the last committed step.
 
 use crate::agents::events;
 use crate::agents::log;
@@ -21,7 +22,7 @@ use ragstone_pg::spi::connect;
 use ragstone_pg::switch_user::set_for_session;
 use serde_json::{Value, json};
 
-/// What the arguments of a job ask for.
+/// The task of a job, from its arguments.
 enum Task {
     /// A new run.
     Begin(RunRequest),
@@ -43,9 +44,10 @@ pub fn resume_args(run_id: i64) -> Result<Jsonb> {
     Jsonb::from_json(&json!({ "run": run_id }).to_string())
 }
 
-/// Does a job. `done` writes the job's result, in the transaction in which the run ends or begins to wait.
+/// Executes a job. `done` writes the job's result, in the transaction in which the run ends or starts to
+/// wait.
 fn work(job: i64, args: &Jsonb, done: WriteResult) -> Result<()> {
-    // The rows of the log are committed with what they describe, not by another process.
+    // The log is written in the same transaction as the effects that it describes.
     set_for_session("rag.log_durability", "transaction");
     let mut run = in_rounds(job, || with_replay(|| begin(job, args)))?;
     loop {
@@ -107,7 +109,7 @@ fn begin(job: i64, args: &Jsonb) -> Result<AgentRun> {
 }
 
 impl Task {
-    /// Reads arguments that `rag.submit` has checked or [`resume_args`] has made.
+    /// Reads arguments that were checked by `rag.submit` or built by [`resume_args`].
     fn read(args: &Jsonb) -> Result<Self> {
         let args = args.to_value()?;
         let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
@@ -128,7 +130,8 @@ impl Task {
 }
 
 impl AgentRun {
-    /// Asks the model while no transaction is open and commits its reply. Returns a reason to stop if the run's time is over.
+    /// Calls the model while no transaction is open, and commits its reply. Returns the reason to stop if the
+    /// run's time is up.
     fn ask_model_between_transactions(&mut self, ask: &ModelRequest) -> Result<Option<StopReason>> {
         let (call, model) = in_transaction(|| connect(|| self.prepare(ask)))?;
         let start = StartTime::now();
@@ -152,7 +155,8 @@ impl AgentRun {
         Ok(None)
     }
 
-    /// The call and the model's name. An answer that must fit a schema is not streamed, since the engine may repair it.
+    /// The call and the model's name. An answer with a schema is not streamed, because the engine may ask the
+    /// model to correct it.
     fn prepare(&self, ask: &ModelRequest) -> Result<(Call, String)> {
         let remote = self.remote()?;
         let is_streamed = ask.form == ReplyFormat::Free;
@@ -160,7 +164,7 @@ impl AgentRun {
         Ok((call, remote.name()))
     }
 
-    /// Ends the job and lets the run wait for a decision on these calls.
+    /// Ends the job; the run waits for a decision on these calls.
     fn wait(&self, positions: &[usize], done: impl Fn(&Jsonb) -> Result<()>) -> Result<()> {
         let mut steps = Vec::new();
         for (more, position) in positions.iter().enumerate() {

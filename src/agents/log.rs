@@ -1,4 +1,4 @@
-//! The steps of a run in the log of agents.
+//! Logs the steps of an agent's run.
 
 use crate::agent_log;
 use crate::agent_log::{FinishArgs, NewRun, NewStep};
@@ -11,21 +11,21 @@ use ragstone_pg::error::{Error, Result};
 use serde_json::{Value, json};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// When a step began.
+/// The time at which a step began.
 #[derive(Debug, Clone, Copy)]
 pub struct StartTime {
-    /// For the log.
+    /// Wall-clock time, for the log.
     started_us: i64,
-    /// For the duration, which a change of the system's time must not affect.
+    /// Monotonic time, for the duration: a change of the system's clock must not affect it.
     instant: Instant,
 }
 
-/// When a step began and how long it took.
+/// Start and duration of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// Start, microseconds since 1970.
+    /// Start, in microseconds since 1970.
     pub started_us: i64,
-    /// Duration, milliseconds.
+    /// Duration, in milliseconds.
     pub duration_ms: f64,
 }
 
@@ -119,7 +119,7 @@ pub fn tool_call(
     agent_log::log(run, step)
 }
 
-/// Logs a call that is refused.
+/// Logs a refused call.
 pub fn refused_call(run: i64, call: &ToolCall, parent: Option<i64>, reason: &str) -> Result<i64> {
     agent_log::log(run, NewStep { status: Some("error"), error: Some(reason), ..tool_step(call, parent) })
 }
@@ -154,6 +154,7 @@ pub fn finish(result: &RunResult) -> Result<()> {
             output: result.answer.as_deref().map(Value::from),
             error: result.error.as_ref().map(|error| error.message.as_str()),
             sqlstate: code.as_deref(),
+            finished_us: None,
         },
     )
 }
@@ -169,7 +170,7 @@ fn tool_step<'a>(call: &'a ToolCall, parent: Option<i64>) -> NewStep<'a> {
     }
 }
 
-/// The arguments; as text if they are not valid JSON.
+/// The arguments as JSON, or as a JSON string if they are not valid JSON.
 fn arguments(call: &ToolCall) -> Value {
     call.parsed().unwrap_or_else(|_| call.arguments.as_str().into())
 }

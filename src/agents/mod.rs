@@ -1,9 +1,11 @@
 //! Agents: a language model that calls tools until it has an answer.
 //!
-//! In reading order: [`definition`] stores agents, [`request`] is what a run is asked to do, [`result`] what it returns, and [`run`] is
-//! the state of one run, for which [`ask_model`] asks the model, [`call_tool`] calls a tool and [`log`] writes the steps of the log.
-//! [`function`] does a run in one transaction. [`job`] does it in one transaction per step and continues it from the events that
-//! [`events`] stores. [`approval`] decides on calls that wait and continues runs. `ragstone_core::agent` decides what a run does next.
+//! In reading order: [`definition`] stores agents, [`request`] has the arguments of a run and [`result`] its
+//! result. [`run`] is the state of one run, for which [`ask_model`] calls the model, [`call_tool`] calls a
+//! tool, and [`log`] writes the steps of the agent log. [`function`] executes a run in one transaction.
+//! [`job`] executes it with one transaction per step, and continues it from the events that [`events`]
+//! stores. [`approval`] decides on calls that wait, and continues runs. `ragstone_core::agent` decides on the
+//! next action of a run.
 
 mod definition;
 mod request;

@@ -1,4 +1,4 @@
-//! What a run of an agent is asked to do.
+//! The arguments of an agent's run.
 
 /// The arguments of a run.
 #[derive(Debug)]

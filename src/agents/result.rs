@@ -16,12 +16,13 @@ pub struct RunResult {
     pub status: &'static str,
     /// Steps, tokens and cost.
     pub spent: RunUsage,
-    /// Why there is no answer.
+    /// The reason why there is no answer.
     pub error: Option<Error>,
 }
 
 impl RunResult {
-    /// The result of a job: the row that the function would return. `waiting` has the steps that wait for a decision.
+    /// The result of a job: the row that the function would return. `waiting` has the steps that wait for a
+    /// decision.
     pub fn to_json(&self, waiting: &[i64]) -> Result<Jsonb> {
         let mut row = json!({
             "run_id": self.run,

@@ -21,27 +21,29 @@ pub struct AgentRun {
     pub id: i64,
     /// The session that the run belongs to, if any.
     pub session: Option<i64>,
-    /// The agent as it is now.
+    /// The agent's current definition.
     pub agent: Agent,
-    /// The agent as `ragstone_core::agent` needs it to decide what comes next.
+    /// The agent in the form from which `ragstone_core::agent` decides on the next action.
     pub spec: AgentSpec,
-    /// The tools as they were when this process began with the run. To look a tool up for each call would take longer than most calls.
-    /// Postgres still checks at each call whether the current role may execute it.
+    /// The tools as they were when this process started to work on the run: looking up a tool for each call
+    /// would take longer than most calls. PostgreSQL still checks at each call whether the current role may
+    /// execute it.
     pub tools: Vec<Tool>,
-    /// The definitions of the tools for the model, a JSON array.
+    /// The definitions of the tools for the model: a JSON array.
     pub tool_definitions: Option<String>,
     /// The events so far.
     pub events: Vec<Event>,
-    /// For each event its step in the log.
+    /// The step in the log of each event.
     pub steps: Vec<i64>,
 }
 
 impl AgentRun {
-    /// Begins a run of the current role. `job` is the job that does it. A run in a function has no job and cannot wait for approval.
+    /// Begins a run of the current role. `job` is the job that executes it. A run in a function has no job,
+    /// and cannot wait for approval.
     ///
     /// # Errors
-    /// 42704 if the agent, a tool, the model or the session does not exist; 42501 if the current role may not use one of them; 55000
-    /// if a tool needs approval and there is no job.
+    /// 42704 if the agent, a tool, the model or the session does not exist; 42501 if the current role may not
+    /// use one of them; 55000 if a tool needs approval and there is no job.
     pub fn begin(request: &RunRequest, job: Option<i64>) -> Result<Self> {
         if request.input.trim().is_empty() {
             return Err(Error::bad_argument("input is empty"));
@@ -65,7 +67,7 @@ impl AgentRun {
             }
             None => Vec::new(),
         };
-        // Fails for the extractive model, which cannot call tools, before anything is written.
+        // Raises an error for the extractive model, which cannot call tools, before anything is written.
         generator.remote()?;
         let id = log::begin(request, job)?;
         let mut run = Self::new(agent, tools, id, request.session);
@@ -108,7 +110,7 @@ impl AgentRun {
         last.and_then(|index| self.steps.get(index).copied())
     }
 
-    /// Ends the run with its answer, and adds question and answer to the session.
+    /// Ends the run with its answer, and adds the question and the answer to the session.
     pub fn finish(&self, answer: String) -> Result<RunResult> {
         if let (Some(session), Some(Event::Asked { input, .. })) = (self.session, self.events.first()) {
             let model = self.agent.model.clone();

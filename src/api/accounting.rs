@@ -1,4 +1,4 @@
-//! Calls of providers and budgets: tables, views, and the check of what is made a budget.
+//! Calls of providers and budgets: tables, views, and the trigger that checks a budget's definition.
 
 use crate::provider::check_budget;
 use pgrx::{extension_sql_file, pg_sys};

@@ -1,10 +1,9 @@
 //! `rag.ask`: an answer from a collection, with citations.
 
-use crate::api::generate::or_null;
 use crate::ask;
 use crate::ask::{CitedAnswer, Question, ask_as_step, search_for};
 use crate::provider::{check_temperature, positive};
-use crate::search::Mode;
+use crate::search::{Mode, parse_filter};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_client::engine::client;
@@ -20,26 +19,41 @@ use std::time::Duration;
 type AnswerRow = (Option<Utf8>, Option<Jsonb>, Option<Utf8>, Option<bool>, Option<f64>, Option<Utf8>);
 
 /// The arguments of both functions of this file.
-struct AskArguments {
-    collection: Option<Utf8>,
-    question: Option<Utf8>,
-    model: Option<Utf8>,
-    k: Option<i32>,
-    mode: Option<Utf8>,
-    filter: Option<Jsonb>,
-    min_similarity: Option<f64>,
-    instructions: Option<Utf8>,
-    temperature: Option<f64>,
-    max_tokens: Option<i32>,
-    timeout_ms: Option<i32>,
+pub struct AskArguments {
+    /// Name of the collection.
+    pub collection: Option<Utf8>,
+    /// The question.
+    pub question: Option<Utf8>,
+    /// Name of the model.
+    pub model: Option<Utf8>,
+    /// Maximum number of passages.
+    pub k: Option<i32>,
+    /// Which rankings count.
+    pub mode: Option<Utf8>,
+    /// Value that the metadata must contain.
+    pub filter: Option<Jsonb>,
+    /// Minimum similarity of the best passage.
+    pub min_similarity: Option<f64>,
+    /// Text that is added to the model's instructions.
+    pub instructions: Option<Utf8>,
+    /// Temperature of sampling.
+    pub temperature: Option<f64>,
+    /// Maximum number of tokens in the answer.
+    pub max_tokens: Option<i32>,
+    /// Maximum time of a call of the model, in milliseconds.
+    pub timeout_ms: Option<i32>,
 }
 
 impl AskArguments {
-    fn question(self) -> Result<Question> {
+    /// The question, with defaults for what is null.
+    ///
+    /// # Errors
+    /// 22004 and 22023.
+    pub fn question(self) -> Result<Question> {
         let collection = required(self.collection, "collection")?;
         let mut search = search_for(collection, required(self.question, "question")?, self.k.unwrap_or(5))?;
         search.mode = Mode::parse(&text_or(self.mode, "hybrid"))?;
-        search.filter = self.filter;
+        search.filter = parse_filter(self.filter)?;
         let max_tokens = self.max_tokens.map(positive("max_tokens")).transpose()?;
         let timeout_ms = self.timeout_ms.map(positive("timeout_ms")).transpose()?;
         check_temperature(self.temperature)?;
@@ -53,20 +67,20 @@ impl AskArguments {
         })
     }
 
-    /// Answers; `timeout_ms` limits each wait for a model.
+    /// The answer; `timeout_ms` limits each wait for a model.
     fn answer(self) -> Result<AnswerRow> {
         let question = self.question()?;
         ask_as_step("ask", &question, || bounded(&question)).map(row)
     }
 
-    /// The same in a subtransaction, so that the caller can continue after a failure.
+    /// As [`answer`](Self::answer), in a subtransaction, so that the caller can continue after an error.
     fn try_answer(self) -> Result<AnswerRow> {
         let question = self.question()?;
         ask_as_step("try_ask", &question, || in_subtransaction(|| bounded(&question))).map(row)
     }
 }
 
-// Not parallel safe: it switches roles, and a leader does not tell its parallel workers about that.
+// Not parallel safe: the function switches roles, which a parallel leader does not pass on to its workers.
 #[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
 #[allow(
     clippy::too_many_arguments,
@@ -158,6 +172,14 @@ fn try_ask(
     };
     let answer = or_null(arguments.try_answer());
     TableIterator::once(answer.unwrap_or((None, None, None, None, None, None)))
+}
+
+/// None after an error, unless the error ends the statement.
+fn or_null<T>(result: Result<T>) -> Option<T> {
+    match result {
+        Err(error) if error.ends_statement() => error.raise(),
+        result => result.ok(),
+    }
 }
 
 fn bounded(question: &Question) -> Result<CitedAnswer> {

@@ -1,12 +1,13 @@
 //! `rag.chat`, `rag.chat_stream`, and sessions, personas and feedback.
 
+use crate::ask::search_for;
 use crate::chat;
 use crate::chat::{ChatDeltas, NewPersona, NewSession, Turn};
 use crate::provider::positive;
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Result, or_raise};
+use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
@@ -122,24 +123,43 @@ fn chat_stream(
     SetOfIterator::new(deltas.map(|delta| Utf8(or_raise(delta))))
 }
 
-/// The arguments of both functions.
-struct ChatArguments {
-    session: Option<i64>,
-    message: Option<Utf8>,
-    collection: Option<Utf8>,
-    persona: Option<Utf8>,
-    model: Option<Utf8>,
-    k: i32,
-    max_tokens: Option<i32>,
-    timeout_ms: Option<i32>,
+/// The arguments of `rag.chat` and `rag.chat_stream`.
+pub struct ChatArguments {
+    /// The conversation's number.
+    pub session: Option<i64>,
+    /// What the user says.
+    pub message: Option<Utf8>,
+    /// Name of the collection.
+    pub collection: Option<Utf8>,
+    /// Who is to answer.
+    pub persona: Option<Utf8>,
+    /// Name of the model.
+    pub model: Option<Utf8>,
+    /// Maximum number of passages.
+    pub k: i32,
+    /// Maximum number of tokens in the answer.
+    pub max_tokens: Option<i32>,
+    /// Maximum time of a call of the model, in milliseconds.
+    pub timeout_ms: Option<i32>,
 }
 
 impl ChatArguments {
-    fn turn(self, function: &'static str) -> Result<Turn> {
+    /// The turn.
+    ///
+    /// # Errors
+    /// 22004 and 22023.
+    pub fn turn(self, function: &'static str) -> Result<Turn> {
         let max_tokens = self.max_tokens.map(positive("max_tokens")).transpose()?;
+        self.timeout_ms.map(positive("timeout_ms")).transpose()?;
+        let (session, message) = (given(self.session, "session")?, required(self.message, "message")?);
+        if message.trim().is_empty() {
+            return Err(Error::bad_argument("message is empty"));
+        }
+        // It becomes the question of a search.
+        search_for(String::new(), "message".into(), self.k)?;
         Ok(Turn {
-            session: given(self.session, "session")?,
-            message: required(self.message, "message")?,
+            session,
+            message,
             collection: self.collection.map(|collection| collection.0),
             persona: self.persona.map(|persona| persona.0),
             model: self.model.map(|model| model.0),

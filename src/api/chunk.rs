@@ -64,7 +64,7 @@ pub fn chunk_options(size: i32, overlap: i32, splitter: &str) -> Result<ChunkOpt
 extension_sql!(
     r#"
 COMMENT ON FUNCTION rag.chunk(text, integer, integer, text, text) IS
-'pieces of a document of at most size tokens; substr(document, start_at, end_at - start_at + 1) is the piece; splitter is text or markdown';
+'chunks of a document, with their positions and headings';
 "#,
     name = "chunk_comments",
     requires = [chunk]

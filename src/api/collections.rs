@@ -12,7 +12,7 @@ use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::{Utf8, text_or};
 use ragstone_pg::version;
 
-/// Stands in for the chunk size when the other options are checked and the user sets none.
+/// Placeholder for the chunk size while the other options are checked, if the user sets no size.
 const ANY_SIZE: i32 = i32::MAX;
 
 #[pg_extern(volatile, parallel_unsafe, cost = 1000000)]

@@ -33,9 +33,9 @@ fn embed_array(
 extension_sql!(
     r#"
 COMMENT ON FUNCTION rag.embed(text, text, text) IS
-'embedding of a text; kind is document or query, model NULL is rag.default_model';
+'embedding of a text';
 COMMENT ON FUNCTION rag.embed(text[], text, text) IS
-'embeddings of many texts, computed in batches, in the order of the texts; NULL for NULL';
+'embeddings of many texts, computed in batches, in their order; NULL for NULL';
 "#,
     name = "embed_comments",
     requires = [embed, embed_array]

@@ -12,10 +12,10 @@ use std::collections::VecDeque;
 /// Maximum number of rows that are read ahead and embedded together.
 const ROWS_AHEAD: i32 = 1024;
 
-/// Size of text at which reading ahead stops, so that memory is bounded.
+/// Size of the text, in bytes, at which reading ahead stops, so that memory is limited.
 const BYTES_AHEAD: usize = 4 << 20;
 
-/// Embeddings of the current row and of rows after it.
+/// Embeddings of the current row and of rows that follow it.
 #[derive(Default)]
 struct Ahead {
     embeddings: VecDeque<Option<Vec<f32>>>,
@@ -36,17 +36,19 @@ fn next(call: FunctionCall<'_>) -> Result<Option<Vec<f32>>> {
         return Err(Error::wrong_object_type("rag.embed_batch needs an OVER clause")
             .hint("Write rag.embed_batch(body) OVER ()."));
     };
-    let ahead: &mut Ahead = partition.state();
+    let mut ahead: Ahead = partition.take_state();
     if ahead.embeddings.is_empty() {
         let kind = partition.current(2).unwrap_or_else(|| "document".to_owned());
         let embedder = Embedder::new(partition.current(1), &kind)?;
         ahead.embeddings = embedder.embed_many(read_ahead(partition))?.into();
         partition.forget_before(partition.position());
     }
-    Ok(ahead.embeddings.pop_front().flatten())
+    let next = ahead.embeddings.pop_front().flatten();
+    partition.put_state(ahead);
+    Ok(next)
 }
 
-fn read_ahead(partition: Partition) -> Vec<Option<String>> {
+fn read_ahead(partition: Partition<'_>) -> Vec<Option<String>> {
     let mut texts = Vec::new();
     let mut bytes = 0;
     while (texts.len() as i32) < ROWS_AHEAD && bytes < BYTES_AHEAD {
@@ -65,7 +67,7 @@ fn read_ahead(partition: Partition) -> Vec<Option<String>> {
 extension_sql!(
     r#"
 COMMENT ON FUNCTION rag.embed_batch(text, text, text) IS
-'window function: embedding of each row, computed many rows at a time: SELECT id, rag.embed_batch(body) OVER () FROM t';
+'window function: embedding of each row, computed many rows at a time';
 "#,
     name = "embed_batch_comments",
     requires = [embed_batch]

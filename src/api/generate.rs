@@ -4,10 +4,10 @@ use crate::embedding::tokens;
 use crate::provider;
 use crate::provider::{GenerateOptions, send_all};
 use pgrx::iter::{SetOfIterator, TableIterator};
-use pgrx::{default, extension_sql_file, name, pg_extern};
-use ragstone_core::provider::Completion;
+use pgrx::{PgLogLevel, default, extension_sql_file, name, pg_extern};
+use ragstone_core::provider::Prompt;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Result, or_raise};
+use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::{Utf8, replace_unencodable_in_json};
 use ragstone_pg::version;
@@ -24,6 +24,7 @@ fn generate(
     seed: default!(Option<i64>, "NULL"),
     timeout_ms: default!(Option<i32>, "NULL"),
     options: default!(Option<Jsonb>, "NULL"),
+    on_error: default!(Option<Utf8>, "'raise'"),
 ) -> Option<Utf8> {
     version::check();
     let options = GenerateOptions {
@@ -37,32 +38,10 @@ fn generate(
         timeout_ms,
         options,
     };
-    let prompt = prompt?;
-    Some(Utf8(
-        or_raise(options.prompt_of_text(&prompt.0).and_then(|prompt| options.complete(prompt))).content,
-    ))
-}
-
-#[pg_extern(volatile, parallel_restricted, cost = 1000000)]
-#[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]
-fn try_generate(
-    prompt: Option<Utf8>,
-    model: default!(Option<Utf8>, "NULL"),
-    system: default!(Option<Utf8>, "NULL"),
-    temperature: default!(Option<f64>, "NULL"),
-    max_tokens: default!(Option<i32>, "NULL"),
-    stop: default!(Option<Vec<Option<Utf8>>>, "NULL"),
-    seed: default!(Option<i64>, "NULL"),
-    timeout_ms: default!(Option<i32>, "NULL"),
-    options: default!(Option<Jsonb>, "NULL"),
-) -> Option<Utf8> {
-    version::check();
-    let function = "try_generate";
-    let options =
-        GenerateOptions { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let on_error = or_raise(OnError::of(on_error));
     let prompt = prompt?;
     let answer = options.prompt_of_text(&prompt.0).and_then(|prompt| options.complete(prompt));
-    or_null(answer).map(|completion| Utf8(completion.content))
+    or_raise(on_error.apply(answer)).map(|completion| Utf8(completion.content))
 }
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000, name = "generate")]
@@ -77,6 +56,7 @@ fn generate_messages(
     seed: default!(Option<i64>, "NULL"),
     timeout_ms: default!(Option<i32>, "NULL"),
     options: default!(Option<Jsonb>, "NULL"),
+    on_error: default!(Option<Utf8>, "'raise'"),
 ) -> Option<Utf8> {
     version::check();
     let options = GenerateOptions {
@@ -90,10 +70,11 @@ fn generate_messages(
         timeout_ms,
         options,
     };
+    let on_error = or_raise(OnError::of(on_error));
     let messages = messages?;
     let answer =
         options.prompt_of_all(None, Some(messages), None, None).and_then(|prompt| options.complete(prompt));
-    Some(Utf8(or_raise(answer).content))
+    or_raise(on_error.apply(answer)).map(|completion| Utf8(completion.content))
 }
 
 #[pg_extern(volatile, parallel_restricted, cost = 10000000, name = "generate")]
@@ -108,6 +89,7 @@ fn generate_many(
     seed: default!(Option<i64>, "NULL"),
     timeout_ms: default!(Option<i32>, "NULL"),
     options: default!(Option<Jsonb>, "NULL"),
+    on_error: default!(Option<Utf8>, "'raise'"),
 ) -> Option<Vec<Option<Utf8>>> {
     version::check();
     let options = GenerateOptions {
@@ -121,29 +103,10 @@ fn generate_many(
         timeout_ms,
         options,
     };
-    Some(or_raise(many(&options, prompts?, |answer| answer.map(Some))))
-}
-
-#[pg_extern(volatile, parallel_restricted, cost = 10000000, name = "try_generate")]
-#[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]
-fn try_generate_many(
-    prompts: Option<Vec<Option<Utf8>>>,
-    model: default!(Option<Utf8>, "NULL"),
-    system: default!(Option<Utf8>, "NULL"),
-    temperature: default!(Option<f64>, "NULL"),
-    max_tokens: default!(Option<i32>, "NULL"),
-    stop: default!(Option<Vec<Option<Utf8>>>, "NULL"),
-    seed: default!(Option<i64>, "NULL"),
-    timeout_ms: default!(Option<i32>, "NULL"),
-    options: default!(Option<Jsonb>, "NULL"),
-) -> Option<Vec<Option<Utf8>>> {
-    version::check();
-    let function = "try_generate";
-    let options =
-        GenerateOptions { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let on_error = or_raise(OnError::of(on_error));
     let prompts = prompts?;
     let nothing = vec![None; prompts.len()];
-    Some(or_null(many(&options, prompts, |answer| Ok(or_null(answer)))).unwrap_or(nothing))
+    Some(or_raise(on_error.apply(many(&options, prompts, on_error))).unwrap_or(nothing))
 }
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000)]
@@ -159,34 +122,16 @@ fn generate_json(
     seed: default!(Option<i64>, "NULL"),
     timeout_ms: default!(Option<i32>, "NULL"),
     options: default!(Option<Jsonb>, "NULL"),
+    on_error: default!(Option<Utf8>, "'raise'"),
 ) -> Option<Jsonb> {
     version::check();
     let function = "generate_json";
     let options =
         GenerateOptions { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
-    Some(or_raise(structured(&options, &prompt?.0, &or_raise(given(schema, "schema")))))
-}
-
-#[pg_extern(volatile, parallel_restricted, cost = 1000000)]
-#[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]
-fn try_generate_json(
-    prompt: Option<Utf8>,
-    schema: Option<Jsonb>,
-    model: default!(Option<Utf8>, "NULL"),
-    system: default!(Option<Utf8>, "NULL"),
-    temperature: default!(Option<f64>, "NULL"),
-    max_tokens: default!(Option<i32>, "NULL"),
-    stop: default!(Option<Vec<Option<Utf8>>>, "NULL"),
-    seed: default!(Option<i64>, "NULL"),
-    timeout_ms: default!(Option<i32>, "NULL"),
-    options: default!(Option<Jsonb>, "NULL"),
-) -> Option<Jsonb> {
-    version::check();
-    let function = "try_generate_json";
-    let options =
-        GenerateOptions { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let on_error = or_raise(OnError::of(on_error));
     let prompt = prompt?.0;
-    or_null(given(schema, "schema").and_then(|schema| structured(&options, &prompt, &schema)))
+    let answer = given(schema, "schema").and_then(|schema| structured(&options, &prompt, &schema));
+    or_raise(on_error.apply(answer))
 }
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000)]
@@ -286,51 +231,77 @@ fn count_tokens(input: Option<Utf8>, model: default!(Option<Utf8>, "NULL")) -> O
 
 fn structured(options: &GenerateOptions, prompt: &str, schema: &Jsonb) -> Result<Jsonb> {
     let mut prompt = options.prompt_of_text(prompt)?;
-    prompt.schema = Some(provider::schema(schema)?);
+    prompt.schema = Some(provider::schema(schema, "schema")?);
     Jsonb::from_json(&replace_unencodable_in_json(&options.complete(prompt)?.content))
 }
 
-/// Answers in the order of the prompts. A null prompt has a null answer.
+/// The answers in the order of the prompts. A NULL prompt has a NULL answer, as has one whose call fails where errors are not
+/// raised.
 fn many(
     options: &GenerateOptions,
     prompts: Vec<Option<Utf8>>,
-    check: impl Fn(Result<Completion>) -> Result<Option<Completion>>,
+    on_error: OnError,
 ) -> Result<Vec<Option<Utf8>>> {
-    let texts = prompts
-        .iter()
-        .flatten()
-        .map(|prompt| options.prompt_of_text(&prompt.0))
-        .collect::<Result<Vec<_>>>()?;
-    let mut answers = Vec::with_capacity(texts.len());
+    let total = prompts.len();
+    let which = |place: usize| format!("prompt {} of {total}", place + 1);
+    let (mut places, mut texts): (Vec<usize>, Vec<Prompt>) = (Vec::new(), Vec::new());
+    for (place, text) in prompts.iter().enumerate() {
+        let Some(text) = text else { continue };
+        let prompt = options.prompt_of_text(&text.0).map_err(|error| error.with_fact(which(place)));
+        if let Some(prompt) = on_error.apply(prompt)? {
+            places.push(place);
+            texts.push(prompt);
+        }
+    }
+    let mut answers = vec![None; total];
+    let mut places = places.into_iter();
     send_all(&options.remote()?, texts.into_iter(), options.call_options(), |answer| {
-        answers.push(check(answer)?.map(|completion| Utf8(completion.content)));
+        let Some(place) = places.next() else { return Ok(()) };
+        let answer = on_error.apply(answer.map_err(|error| error.with_fact(which(place))))?;
+        answers[place] = answer.map(|completion| Utf8(completion.content));
         Ok(())
     })?;
-    let mut answers = answers.into_iter();
-    Ok(prompts.iter().map(|prompt| if prompt.is_some() { answers.next().flatten() } else { None }).collect())
+    Ok(answers)
 }
 
-/// The value of a `try_` function: none after an error, unless the error ends the statement.
-pub fn or_null<T>(result: Result<T>) -> Option<T> {
-    match result {
-        Err(error) if error.ends_statement() => error.raise(),
-        result => result.ok(),
+/// What a failed call of a model becomes.
+#[derive(Clone, Copy)]
+pub enum OnError {
+    /// The statement's error.
+    Raise,
+    /// NULL, with the error as a NOTICE.
+    Null,
+}
+
+impl OnError {
+    /// The value of the argument.
+    ///
+    /// # Errors
+    /// 22023 for an unknown one.
+    pub fn of(name: Option<Utf8>) -> Result<Self> {
+        match name.as_ref().map(|name| name.0.as_str()) {
+            None | Some("raise") => Ok(Self::Raise),
+            Some("null") => Ok(Self::Null),
+            Some(_) => {
+                Err(Error::bad_argument("unknown value of on_error").hint("on_error is 'raise' or 'null'."))
+            }
+        }
+    }
+
+    /// The result of a call, or `None` for an error that is not raised. Cancelling ends the statement in any case.
+    fn apply<T>(self, result: Result<T>) -> Result<Option<T>> {
+        match (self, result) {
+            (Self::Null, Err(error)) if !error.ends_statement() => {
+                error.notice(PgLogLevel::NOTICE);
+                Ok(None)
+            }
+            (_, result) => result.map(Some),
+        }
     }
 }
 
 extension_sql_file!(
     "../../sql/generate.sql",
     name = "generate_comments",
-    requires = [
-        generate,
-        try_generate,
-        generate_messages,
-        generate_many,
-        try_generate_many,
-        generate_json,
-        try_generate_json,
-        complete,
-        stream,
-        count_tokens
-    ]
+    requires = [generate, generate_messages, generate_many, generate_json, complete, stream, count_tokens]
 );

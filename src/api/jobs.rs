@@ -1,5 +1,6 @@
 //! `rag.submit`, `rag.job_pieces`, `rag.job_result`, `rag.wait_for_job`, `rag.cancel_job`.
 
+use crate::api::job_arguments::check_job_arguments;
 use crate::api::sync::duration;
 use crate::jobs;
 use pgrx::datum::Interval;
@@ -24,7 +25,8 @@ fn submit(
     let kind = or_raise(given(kind, "kind"));
     let args = or_raise(given(args, "args"));
     let key = idempotency_key.as_ref().map(|key| key.0.as_str());
-    or_raise(jobs::submit(&kind.0, &args, key, timeout_ms))
+    let check = || check_job_arguments(&kind.0, &args);
+    or_raise(jobs::submit(&kind.0, &args, key, timeout_ms, check))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -56,7 +58,7 @@ fn cancel_job(id: Option<i64>) -> bool {
     or_raise(jobs::cancel(or_raise(given(id, "id"))))
 }
 
-/// What a queued job of a role waits for, for the view `rag.jobs`.
+/// The reason why a queued job of a role waits, for the view `rag.jobs`.
 #[pg_extern(stable, parallel_restricted)]
 fn _job_waits_for(submitter: pg_sys::Oid) -> Option<Utf8> {
     jobs::waits_for(submitter.to_u32()).map(Utf8::from)

@@ -1,4 +1,5 @@
-//! The SQL surface, a file per family. A function here converts, makes one call and maps the error.
+//! The SQL interface, one file for each family of functions. A function here converts its arguments, makes
+//! one call and raises the error.
 
 mod accounting;
 mod agents;
@@ -6,9 +7,11 @@ mod ask;
 mod chat;
 pub mod chunk;
 mod collections;
+mod counts;
 mod embed;
 mod embed_batch;
 pub mod generate;
+mod job_arguments;
 mod jobs;
 mod models;
 mod owners;

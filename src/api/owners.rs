@@ -1,4 +1,4 @@
-//! Whose conversations, runs, agents and tools are.
+//! The owners of conversations, runs, agents and tools.
 
 use pgrx::{extension_sql_file, pg_extern};
 use ragstone_pg::error::or_raise;

@@ -1,8 +1,7 @@
 //! `rag.parse_log` and `rag.import_log`, for logs of other systems.
 
 use crate::log_import;
-use crate::log_import::ImportOptions;
-use crate::log_import::{COLUMNS, LogText, ParsedRows};
+use crate::log_import::{COLUMNS, ImportOptions, LogOptions, LogText, ParsedRows};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern, pg_sys};
 use ragstone_pg::bytes::{Bytes, JsonbRef, TextBytes};
@@ -15,12 +14,12 @@ use ragstone_pg::version;
 sql_function!(pg_finfo_ragstone_parse_log, ragstone_parse_log, parse_log);
 sql_function!(pg_finfo_ragstone_parse_log_bytes, ragstone_parse_log_bytes, parse_log_bytes);
 
-/// `rag.parse_log(text, text)`, which sql/parse_log.sql creates.
+/// `rag.parse_log(text, text, text, jsonb)`, which sql/parse_log.sql creates.
 fn parse_log(call: FunctionCall<'_>) -> pg_sys::Datum {
     rows(call, |bytes| LogText::of_text(bytes))
 }
 
-/// `rag.parse_log(bytea, text)`, which sql/parse_log.sql creates.
+/// `rag.parse_log(bytea, text, text, jsonb)`, which sql/parse_log.sql creates.
 fn parse_log_bytes(call: FunctionCall<'_>) -> pg_sys::Datum {
     rows(call, |bytes| LogText::of_bytes(bytes))
 }
@@ -29,10 +28,11 @@ fn rows(call: FunctionCall<'_>, content: fn(&[u8]) -> LogText<'_>) -> pg_sys::Da
     version::check();
     let store: Tuplestore<COLUMNS> = or_raise(call.tuplestore());
     let bytes = call.bytes(0);
-    let format = or_raise(log_import::format_named(call.argument::<Utf8>(1)));
+    let (format, timezone) = (call.argument::<Utf8>(1), call.argument::<Utf8>(2));
+    let options = or_raise(LogOptions::read(format, timezone, call.jsonb(3)));
     if let Some(bytes) = bytes {
         let mut table = ParsedRows::new(store);
-        log_import::parse(&content(bytes), format, |row| table.add(row));
+        log_import::parse(&content(bytes), &options, |row| table.add(row));
     }
     pg_sys::Datum::null()
 }
@@ -55,6 +55,8 @@ fn import_log<'a>(
     format: default!(Option<Utf8>, "'auto'"),
     agent: default!(Option<Utf8>, "NULL"),
     attributes: default!(Option<JsonbRef<'a>>, "NULL"),
+    timezone: default!(Option<Utf8>, "NULL"),
+    fields: default!(Option<JsonbRef<'a>>, "NULL"),
 ) -> TableIterator<
     'static,
     (
@@ -66,7 +68,8 @@ fn import_log<'a>(
     ),
 > {
     version::check();
-    imported(content.map(|content| LogText::of_text(content.0)), format, agent, attributes)
+    let log = or_raise(LogOptions::read(format, timezone, fields));
+    imported(content.map(|content| LogText::of_text(content.0)), log, agent, attributes)
 }
 
 #[pg_extern(volatile, parallel_unsafe, cost = 10000, name = "import_log")]
@@ -76,6 +79,8 @@ fn import_log_bytes<'a>(
     format: default!(Option<Utf8>, "'auto'"),
     agent: default!(Option<Utf8>, "NULL"),
     attributes: default!(Option<JsonbRef<'a>>, "NULL"),
+    timezone: default!(Option<Utf8>, "NULL"),
+    fields: default!(Option<JsonbRef<'a>>, "NULL"),
 ) -> TableIterator<
     'static,
     (
@@ -87,17 +92,17 @@ fn import_log_bytes<'a>(
     ),
 > {
     version::check();
-    imported(content.map(|content| LogText::of_bytes(content.0)), format, agent, attributes)
+    let log = or_raise(LogOptions::read(format, timezone, fields));
+    imported(content.map(|content| LogText::of_bytes(content.0)), log, agent, attributes)
 }
 
 fn imported(
     content: Option<LogText<'_>>,
-    format: Option<Utf8>,
+    log: LogOptions,
     agent: Option<Utf8>,
     attributes: Option<JsonbRef<'_>>,
 ) -> Runs {
-    let format = or_raise(log_import::format_named(format));
-    let how = ImportOptions { format, agent: agent.map(|agent| agent.0), attributes };
+    let how = ImportOptions { log, agent: agent.map(|agent| agent.0), attributes };
     let made = content.map_or_else(Vec::new, |content| or_raise(log_import::import(&content, &how)));
     TableIterator::new(
         made.into_iter().map(|run| (run.run_id, run.run.map(Utf8), Utf8(run.agent), run.steps, run.unknown)),

@@ -10,7 +10,8 @@ use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
 use serde_json::Value;
 
-// No check of the version: an older version's servers are restored and altered between `make install` and the update.
+// The version is not checked here: servers of an older version may be restored or altered between `make
+// install` and ALTER EXTENSION UPDATE.
 #[pg_extern(volatile, strict, parallel_unsafe)]
 fn _validate_options(options: Vec<Option<Utf8>>, catalog: pg_sys::Oid) {
     let options = Options::parse(options.into_iter().flatten().map(|option| option.0).collect());
@@ -18,7 +19,7 @@ fn _validate_options(options: Vec<Option<Utf8>>, catalog: pg_sys::Oid) {
     or_raise(provider::validate(Catalog::of(catalog), &options, superuser));
 }
 
-// Nor here.
+// The version is not checked, for the same reason.
 #[pg_extern(sql = "
 CREATE FUNCTION rag.\"_keep_local\"() RETURNS event_trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
@@ -51,12 +52,12 @@ fn create_provider(
     or_raise(provider::create(&provider));
     if provider.api_key.is_none() && provider::needs_key(&provider.kind) {
         Error::information(format!("provider \"{}\" has no key yet", provider.name))
-            .hint("CREATE USER MAPPING FOR PUBLIC SERVER … OPTIONS (api_key '…');")
+            .hint("Run CREATE USER MAPPING FOR PUBLIC SERVER … OPTIONS (api_key '…').")
             .notice(PgLogLevel::NOTICE);
     }
 }
 
-/// The members of an object whose values are texts, numbers or booleans.
+/// The members of a JSON object whose values are strings, numbers or booleans.
 fn pairs(options: &Jsonb) -> Result<Vec<(String, String)>> {
     let Value::Object(members) = options.to_value()? else {
         return Err(Error::bad_argument("options must be a JSON object"));
@@ -64,7 +65,7 @@ fn pairs(options: &Jsonb) -> Result<Vec<(String, String)>> {
     let pair = |(name, value): (String, Value)| match value {
         Value::String(text) => Ok((name, text)),
         Value::Number(_) | Value::Bool(_) => Ok((name, value.to_string())),
-        _ => Err(Error::bad_argument(format!("option \"{name}\" must be a text, a number or a boolean"))),
+        _ => Err(Error::bad_argument(format!("option \"{name}\" must be a string, a number or a boolean"))),
     };
     members.into_iter().map(pair).collect()
 }

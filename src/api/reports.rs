@@ -6,8 +6,8 @@ use ragstone_core::log::pattern::pattern;
 use ragstone_pg::bytes::Bytes;
 use ragstone_pg::text::Utf8;
 
-/// A histogram that is none, as a restore may bring, stays what it is with whatever is added, so that no error of one group's ends a
-/// report of all.
+/// Adds a duration to a histogram. A value that is not a valid histogram, which a restore may bring, is
+/// returned unchanged, so that an error in one group does not make a whole report fail.
 #[pg_extern(immutable, parallel_safe, cost = 10)]
 fn _histogram_add<'a>(state: Option<Bytes<'a>>, duration_ms: Option<f64>) -> Option<Vec<u8>> {
     let bytes = state.map(|state| state.0.to_vec());

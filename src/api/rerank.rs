@@ -28,7 +28,7 @@ fn rerank(
 extension_sql!(
     r#"
 COMMENT ON FUNCTION rag.rerank(text, text[], text) IS
-'documents in the order in which a provider''s reranking model finds that they answer a question; ordinal is the place in the array, NULLs are left out';
+'documents ordered by how well they answer a question, by a provider''s reranking model';
 "#,
     name = "rerank_comments",
     requires = [rerank]

@@ -34,7 +34,7 @@ fn start_run<'a>(
         input,
         traceparent: text(&traceparent),
         attributes,
-        started_us: or_raise(moment(started)),
+        started_us: or_raise(moment(started, "started")),
         is_detached: current == Some(false),
     }))
 }
@@ -54,7 +54,7 @@ fn log_step<'a>(
     cost: default!(Option<f64>, "NULL"),
     started: default!(Option<TimestampWithTimeZone>, "NULL"),
     duration_ms: default!(Option<f64>, "NULL"),
-    status: default!(Option<Utf8>, "'ok'"),
+    status: default!(Option<Utf8>, "NULL"),
     error: default!(Option<Utf8>, "NULL"),
     attributes: default!(Option<JsonbRef<'a>>, "NULL"),
 ) -> i64 {
@@ -72,7 +72,7 @@ fn log_step<'a>(
         input_tokens,
         output_tokens,
         cost,
-        started_us: or_raise(moment(started)),
+        started_us: or_raise(moment(started, "started")),
         duration_ms,
         status: text(&status),
         error: text(&error),
@@ -94,12 +94,14 @@ fn log_steps(run: Option<i64>, steps: Option<JsonbRef<'_>>) -> Vec<i64> {
 fn finish_run(
     run: Option<i64>,
     output: default!(Option<JsonbRef<'_>>, "NULL"),
-    status: default!(Option<Utf8>, "'done'"),
+    status: default!(Option<Utf8>, "NULL"),
     error: default!(Option<Utf8>, "NULL"),
+    finished: default!(Option<TimestampWithTimeZone>, "NULL"),
 ) {
     version::check();
     let run = or_raise(given(run, "run"));
-    let end = FinishArgs { status: text(&status), output, error: text(&error), sqlstate: None };
+    let finished_us = or_raise(moment(finished, "finished"));
+    let end = FinishArgs { status: text(&status), output, error: text(&error), sqlstate: None, finished_us };
     if !matches!(end.status, Some("waiting" | "running")) && transactions::may_write() {
         or_raise(agents::abandon(run));
     }
@@ -124,11 +126,11 @@ fn text(value: &Option<Utf8>) -> Option<&str> {
 }
 
 /// Microseconds since 1970.
-fn moment(value: Option<TimestampWithTimeZone>) -> Result<Option<i64>> {
+fn moment(value: Option<TimestampWithTimeZone>, name: &str) -> Result<Option<i64>> {
     let Some(value) = value else { return Ok(None) };
     match clock::from_postgres(value.into()) {
         Some(moment) => Ok(Some(moment)),
-        None => Err(Error::bad_argument("started must be finite")),
+        None => Err(Error::bad_argument(format!("{name} must be finite"))),
     }
 }
 

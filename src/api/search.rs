@@ -1,13 +1,74 @@
-//! `rag.search`, and what the text index of a collection holds.
+//! `rag.search`, and the contents of a collection's text index.
 
 use crate::search;
-use crate::search::{Hit, Mode, SearchRequest, Syntax, parse_fusion, parse_k};
+use crate::search::{
+    Hit, Mode, SearchRequest, Syntax, parse_depth, parse_filter, parse_fusion, parse_k, parse_min_similarity,
+    parse_page_offset,
+};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::or_raise;
+use ragstone_pg::error::{Result, or_raise};
 use ragstone_pg::text::{Utf8, required, text_or};
 use ragstone_pg::version;
+
+/// The arguments of `rag.search`.
+#[derive(Default)]
+pub struct SearchArguments {
+    /// Name of the collection.
+    pub collection: Option<Utf8>,
+    /// Text to search for.
+    pub query: Option<Utf8>,
+    /// Maximum number of hits.
+    pub k: Option<i32>,
+    /// Which rankings count.
+    pub mode: Option<Utf8>,
+    /// Conditions on the metadata.
+    pub filter: Option<Jsonb>,
+    /// How the two rankings are fused.
+    pub fusion: Option<Utf8>,
+    /// Weight of the vector ranking.
+    pub vector_weight: Option<f64>,
+    /// Whether each row of the source is shown once.
+    pub per_source: Option<bool>,
+    /// Whether scores and places are shown.
+    pub scores: Option<bool>,
+    /// How the query is read.
+    pub syntax: Option<Utf8>,
+    /// Whether words that are spelt much alike are found.
+    pub typos: Option<bool>,
+    /// Number of hits of earlier pages.
+    pub page_offset: Option<i32>,
+    /// Length of each ranking in a block of results.
+    pub depth: Option<i32>,
+    /// Minimum similarity of a hit.
+    pub min_similarity: Option<f64>,
+}
+
+impl SearchArguments {
+    /// The search, with defaults for what is null.
+    ///
+    /// # Errors
+    /// 22004 and 22023.
+    pub fn request(self) -> Result<SearchRequest> {
+        let collection = required(self.collection, "collection")?;
+        let query = required(self.query, "query")?;
+        let k = parse_k(self.k.unwrap_or(10))?;
+        Ok(SearchRequest {
+            page_offset: parse_page_offset(self.page_offset.unwrap_or(0), k)?,
+            depth: parse_depth(self.depth)?,
+            min_similarity: self.min_similarity.map(parse_min_similarity).transpose()?,
+            mode: Mode::parse(&text_or(self.mode, "hybrid"))?,
+            filter: parse_filter(self.filter)?,
+            fusion: parse_fusion(&text_or(self.fusion, "minmax"), self.vector_weight.unwrap_or(0.5))?,
+            per_source: self.per_source.unwrap_or(false),
+            scores: self.scores.unwrap_or(true),
+            syntax: Syntax::parse(&text_or(self.syntax, "plain"))?,
+            typos: self.typos.unwrap_or(true),
+            ..SearchRequest::new(collection, query, k)
+        })
+    }
+}
 
 // Not parallel safe: it switches roles, and a leader does not tell its parallel workers about that.
 #[pg_extern(stable, parallel_unsafe, cost = 100000)]
@@ -28,6 +89,9 @@ fn search(
     scores: default!(Option<bool>, true),
     syntax: default!(Option<Utf8>, "'plain'"),
     typos: default!(Option<bool>, true),
+    page_offset: default!(Option<i32>, 0),
+    depth: default!(Option<i32>, 100),
+    min_similarity: default!(Option<f64>, "NULL"),
 ) -> TableIterator<
     'static,
     (
@@ -41,40 +105,55 @@ fn search(
         name!(vector_rank, Option<i32>),
         name!(text_rank, Option<i32>),
         name!(chunk_id, i64),
+        name!(similarity, Option<f64>),
+        name!(seq, i32),
+        name!(start_at, i32),
+        name!(end_at, i32),
     ),
 > {
     version::check();
-    let request = SearchRequest {
-        collection: or_raise(required(collection, "collection")),
-        query: or_raise(required(query, "query")),
-        k: or_raise(parse_k(k.unwrap_or(10))),
-        mode: or_raise(Mode::parse(&text_or(mode, "hybrid"))),
+    let arguments = SearchArguments {
+        collection,
+        query,
+        k,
+        mode,
         filter,
-        fusion: or_raise(parse_fusion(&text_or(fusion, "minmax"), vector_weight.unwrap_or(0.5))),
-        per_source: per_source.unwrap_or(false),
-        scores: scores.unwrap_or(true),
-        syntax: or_raise(Syntax::parse(&text_or(syntax, "plain"))),
-        typos: typos.unwrap_or(true),
+        fusion,
+        vector_weight,
+        per_source,
+        scores,
+        syntax,
+        typos,
+        page_offset,
+        depth,
+        min_similarity,
     };
+    let request = or_raise(arguments.request());
     let hits = or_raise(search::search_as_step(&request));
-    TableIterator::new((1..).zip(hits).map(|(rank, Hit { ranked, shows_scores, chunk })| {
+    let first_rank = request.page_offset as i32 + 1;
+    TableIterator::new((first_rank..).zip(hits).map(move |(rank, Hit { ranked, shows_scores, chunk })| {
         let place = |rank: Option<u32>| rank.filter(|_| shows_scores).map(|rank| rank as i32);
         (
             rank,
             shows_scores.then_some(ranked.score),
-            chunk.source_key,
-            chunk.title.map(Utf8),
-            chunk.heading.map(Utf8),
-            Utf8(chunk.content),
-            chunk.metadata,
+            chunk.row.key,
+            chunk.row.title.map(Utf8),
+            chunk.stored.heading.map(Utf8),
+            Utf8(chunk.stored.content),
+            chunk.row.metadata,
             place(ranked.vector_rank),
             place(ranked.text_rank),
             ranked.chunk,
+            ranked.similarity.filter(|_| request.scores),
+            chunk.stored.seq,
+            chunk.stored.start_at,
+            chunk.stored.end_at,
         )
     }))
 }
 
-/// What the text index holds of the chunks that are there, for tests and for whoever wonders why a word is not found.
+/// The contents of the text index for chunks that still exist, for tests and for finding out why a word is
+/// not found.
 #[pg_extern(stable, parallel_unsafe, cost = 100000)]
 fn _postings(
     collection: &str,

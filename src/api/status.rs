@@ -136,7 +136,7 @@ fn reports() -> Result<Vec<Progress>, Error> {
     }
 }
 
-/// The reports that the current role may know of.
+/// The reports that the current role is allowed to see.
 fn visible(reports: Vec<Progress>) -> Result<Vec<Progress>, Error> {
     if reports.is_empty() {
         return Ok(reports);

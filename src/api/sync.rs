@@ -68,12 +68,13 @@ fn _is_built_in(call: FunctionCall<'_>) -> bool {
 
 sql_function!(pg_finfo_ragstone_text, ragstone_text, text);
 
-/// `rag._text`, which sql/sync.sql creates: a value as readers expect it.
+/// `rag._text`, which sql/sync.sql creates: a value in the form that users read.
 fn text(call: FunctionCall<'_>) -> pg_sys::Datum {
     call.text_for_readers(0)
 }
 
-/// A view that waited for the lock that holds a collection up would not say so.
+/// The size of a table in bytes; NULL if it is locked. A view that waited for the lock could not show that
+/// the lock holds up a collection.
 #[pg_extern(volatile, strict, parallel_safe)]
 fn _table_bytes(table: pg_sys::Oid) -> Option<i64> {
     size_if_free(table)
@@ -110,8 +111,8 @@ fn alter_collection(
     if model.is_none() && chunk_size.is_none() && chunk_overlap.is_none() {
         return or_raise(match text.changes_anything() {
             true => alter_text::alter(&name.0, &text),
-            false => Err(Error::bad_argument("nothing is to be changed")
-                .hint("Give a model, chunk_size, chunk_overlap, language, word_parts or ignore_accents.")),
+            false => Err(Error::bad_argument("no change is given")
+                .hint("Give at least one of model, chunk_size, chunk_overlap, language, word_parts and ignore_accents.")),
         });
     }
     or_raise(migration::alter(&name.0, |old| {

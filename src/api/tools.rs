@@ -50,7 +50,7 @@ fn create_search_tool(
     name: default!(Option<Utf8>, "NULL"),
     description: default!(Option<Utf8>, "NULL"),
     k: default!(Option<i32>, 5),
-    // The first search loads the model.
+    // The default is long because the first search loads the model.
     timeout_ms: default!(Option<i32>, 30000),
     max_bytes: default!(Option<i32>, 65536),
     requires_approval: default!(Option<bool>, false),

@@ -1,11 +1,13 @@
-//! What a generator makes of passages, before its citations are shown to the caller.
+//! The answer that a generator makes from passages, before its citations are prepared for the caller.
 
 use ragstone_core::ask::Answer;
 
-/// An answer and how it ended. There is no answer where the passages do not answer the question.
+/// An answer and the reason for its end. There is no answer if the passages do not answer the question.
 pub struct Draft {
     /// The answer with the passages that it cites.
     pub answer: Option<Answer>,
-    /// `stop`, or `length` where the answer is cut off; none where no model was called.
+    /// `stop`, or `length` if the answer is cut off; None if no model was called.
     pub finish_reason: Option<String>,
+    /// What kept the model from a whole answer, if it was that.
+    pub shortcoming: Option<&'static str>,
 }

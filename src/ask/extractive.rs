@@ -1,4 +1,4 @@
-//! The model `local/extractive`: answers with the best sentences of the passages.
+//! The model `local/extractive`, which answers with the best sentences of the passages.
 
 use crate::ask::draft::Draft;
 use crate::ask::request::Question;
@@ -13,15 +13,16 @@ use ragstone_pg::error::Result;
 /// average.
 const MAX_CANDIDATES: usize = 128;
 
-/// Answers with the sentences that are most similar to the question. They are embedded in one request, before bulk
-/// work, since the caller waits.
+/// Answers with the sentences that are most similar to the question. They are embedded in one request, before
+/// bulk work, because the caller waits.
 pub fn answer(question: &Question, passages: &Passages) -> Result<Draft> {
     let hits = passages.hits.iter().enumerate();
-    let found = hits
-        .flat_map(|(passage, hit)| units(&hit.chunk.content).into_iter().map(move |unit| (passage, unit)));
+    let found = hits.flat_map(|(passage, hit)| {
+        units(&hit.chunk.stored.content).into_iter().map(move |unit| (passage, unit))
+    });
     let found: Vec<_> = found.take(MAX_CANDIDATES).collect();
     if found.is_empty() {
-        return Ok(Draft { answer: None, finish_reason: None });
+        return Ok(Draft { answer: None, finish_reason: None, shortcoming: None });
     }
     let texts = found.iter().map(|(_, unit)| unit.text.to_owned()).collect();
     let embedder = Embedder::find(&passages.model, Kind::Document)?;
@@ -33,5 +34,5 @@ pub fn answer(question: &Question, passages: &Passages) -> Result<Draft> {
     let asked = EmbeddedQuestion { text: &question.search.query, embedding: &passages.question };
     let scores: Vec<f64> = passages.hits.iter().map(|hit| hit.ranked.score).collect();
     let answer = extract::answer(asked, &scores, &candidates);
-    Ok(Draft { answer, finish_reason: Some("stop".to_owned()) })
+    Ok(Draft { answer, finish_reason: Some("stop".to_owned()), shortcoming: None })
 }

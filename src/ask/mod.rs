@@ -16,10 +16,11 @@ use crate::provider::{CallOptions, Deltas, Generator};
 use crate::search;
 use crate::search::Passages;
 use ragstone_core::ask::{self, UNANSWERED, UNANSWERED_YET};
+use ragstone_core::provider::Completion;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 
-/// An answer as SQL shows it.
+/// An answer as the SQL functions return it.
 #[derive(Debug)]
 pub struct CitedAnswer {
     /// Markdown with citations such as `[1]`, or [`UNANSWERED`] or [`UNANSWERED_YET`].
@@ -30,9 +31,9 @@ pub struct CitedAnswer {
     pub model: String,
     /// True if the collection has an answer.
     pub answered: bool,
-    /// Cosine similarity of the question and the passage most similar to it; none if no passage was found.
+    /// Cosine similarity of the question and the passage most similar to it; None if no passage was found.
     pub similarity: Option<f64>,
-    /// How the model ended: `stop`, or `length` if the answer is cut off; none if no model was called.
+    /// Why the model ended: `stop`, or `length` if the answer is cut off; None if no model was called.
     pub finish_reason: Option<String>,
 }
 
@@ -41,7 +42,7 @@ pub struct CitedAnswer {
 /// # Errors
 /// Errors from the search or the provider. "No answer found" is not an error.
 pub fn ask(question: &Question) -> Result<CitedAnswer> {
-    // A caller that may not use the model gets this error before anything is searched.
+    // A caller that may not use the model gets the error before anything is searched.
     let generator = Generator::find(question.model.as_deref())?;
     let passages = search::passages_as_step(&question.search)?;
     at_once(&generator, question, &passages)
@@ -49,14 +50,14 @@ pub fn ask(question: &Question) -> Result<CitedAnswer> {
 
 /// An answer that a provider's model is streaming.
 pub struct StreamedAnswer {
-    /// Its pieces.
+    /// The pieces of the answer.
     pub pieces: Deltas,
     passages: Passages,
     shown: usize,
     model: String,
 }
 
-/// The same as a stream, or the whole answer if no provider has to be called.
+/// As [`ask`], with the answer as a stream; or the whole answer if no provider has to be called.
 ///
 /// # Errors
 /// As [`ask`].
@@ -83,9 +84,13 @@ impl StreamedAnswer {
         answered(draft, &self.passages, self.model.clone())
     }
 
-    /// What is said where there is no answer.
-    pub fn unanswered(&self) -> &'static str {
-        unanswered(&self.passages)
+    /// The text that follows the pieces if they are no answer. An answer that was cut needs none: its text has been given
+    /// out, and a NOTICE says the rest.
+    pub fn unanswered(&self, has_pieces: bool) -> Option<String> {
+        match self.pieces.completion().and_then(Completion::shortcoming) {
+            Some(shortcoming) => (!has_pieces).then(|| ask::failed_answer(shortcoming)),
+            None => Some(unanswered(&self.passages).to_owned()),
+        }
     }
 }
 
@@ -93,7 +98,7 @@ fn at_once(generator: &Generator, question: &Question, passages: &Passages) -> R
     let draft = if is_relevant(question, passages) {
         generate(generator, question, passages)?
     } else {
-        Draft { answer: None, finish_reason: None }
+        Draft { answer: None, finish_reason: None, shortcoming: None }
     };
     answered(draft, passages, generator.name())
 }
@@ -103,7 +108,7 @@ fn is_relevant(question: &Question, passages: &Passages) -> bool {
 }
 
 fn best(passages: &Passages) -> Option<f64> {
-    passages.similarities.iter().copied().max_by(f64::total_cmp)
+    passages.hits.iter().filter_map(|hit| hit.ranked.similarity).max_by(f64::total_cmp)
 }
 
 fn unanswered(passages: &Passages) -> &'static str {
@@ -111,11 +116,14 @@ fn unanswered(passages: &Passages) -> &'static str {
 }
 
 fn answered(draft: Draft, passages: &Passages, model: String) -> Result<CitedAnswer> {
-    // An answer without citations is not from the collection, whatever the model says.
-    let answered = draft.answer.as_ref().is_some_and(|answer| !answer.citations.is_empty());
-    let answer = draft
-        .answer
-        .unwrap_or_else(|| ask::Answer { text: unanswered(passages).to_owned(), citations: Vec::new() });
+    // An answer without citations does not come from the collection, whatever the model says.
+    let is_cited = draft.answer.as_ref().is_some_and(|answer| !answer.citations.is_empty());
+    let answered = is_cited && draft.shortcoming.is_none();
+    let answer = draft.answer.unwrap_or_else(|| {
+        // Whether the collection has an answer is unknown where the model gave none.
+        let text = draft.shortcoming.map_or_else(|| unanswered(passages).to_owned(), ask::failed_answer);
+        ask::Answer { text, citations: Vec::new() }
+    });
     Ok(CitedAnswer {
         citations: citations::to_json(&answer.citations, &passages.hits)?,
         answer: answer.text,

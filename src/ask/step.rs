@@ -1,4 +1,4 @@
-//! Logs a question as a step of the session's current run. Its search and the call of the model are steps below it.
+//! Logs a question as a step of the session's current run. The search and the model call are its child steps.
 
 use crate::agent_log;
 use crate::agent_log::{NewStep, StepResult};
@@ -7,8 +7,8 @@ use ragstone_client::settings;
 use ragstone_pg::error::Result;
 use serde_json::{Value, json};
 
-/// Answers a question with `work`; `function` is the SQL function that was called. The log has a model's answer only if
-/// `rag.log_prompts` stores it in `rag.calls` as well.
+/// Answers a question with `work`; `function` is the SQL function that was called. The log contains a model's
+/// answer only if `rag.log_prompts` stores it in `rag.calls` as well.
 pub fn ask_as_step(
     function: &'static str,
     question: &Question,

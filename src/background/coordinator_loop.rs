@@ -1,5 +1,6 @@
-//! The loop of a database's coordinator: it has jobs begun, writes what the engine's mailboxes hold, and maintains the log's
-//! partitions and sums. It uses the extension's own tables and no table of a user, whose locks and code would hold it up.
+//! The loop of a database's coordinator: it starts jobs, writes the contents of the engine's mailboxes, and
+//! maintains the partitions and roll-ups of the agent log. It uses only the extension's own tables, because
+//! locks and code of users' tables would hold it up.
 
 use crate::agent_log::{Partitions, Rollup, has_steps_left};
 use crate::background::exit::{ExitReason, MAX_SLEEP, has_mail_left, has_rows_left, reload_after_sighup};
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Maximum time spent draining mailboxes before the coordinator handles other work.
 const MAX_MAILBOX_TIME: Duration = Duration::from_millis(100);
 
-/// How long a coordinator that always has work stays where another one waits for its turn.
+/// Maximum time that a coordinator with continuous work keeps its slot while another one waits for a slot.
 const MAX_TURN: Duration = Duration::from_secs(10);
 
 /// Maximum wait for the engine's next mailbox batch.
@@ -33,7 +34,7 @@ struct Coordinator {
     started: Instant,
 }
 
-/// Runs the coordinator until it has been idle for long or must exit.
+/// Runs the coordinator until its idle timeout has passed or it must exit.
 pub fn run(database: u32) -> ExitReason {
     let mut coordinator = Coordinator {
         database,
@@ -99,7 +100,8 @@ impl Coordinator {
         if idle <= MAX_SLEEP && self.started.elapsed() <= MAX_TURN || self.mailboxes.is_needed() {
             return false;
         }
-        // Work that goes on by itself, or that is due later, is continued when it is this database's turn again.
+        // Work that continues without a caller, or that is due later, is done when this database has its next
+        // turn.
         let has_work = || {
             self.jobs.has_jobs()
                 || self.partitions.are_unfinished()
@@ -109,25 +111,26 @@ impl Coordinator {
         slots::is_room_needed(Place::Coordinator) || idle > settings::sync_idle_timeout() && !has_work()
     }
 
-    /// Sleeps until something is due, the latch is set or mail arrives.
+    /// Sleeps until some work is due, the latch is set or a mailbox batch arrives.
     fn sleep(&mut self) {
         activity::report_idle();
         let left = self.rollup.next_check().saturating_duration_since(Instant::now());
         self.wait(left.clamp(Duration::from_millis(1), MAX_SLEEP));
     }
 
-    /// Waits for the latch or the engine, and writes mail that arrives meanwhile.
+    /// Waits for the latch or the engine, and writes mailbox batches that arrive meanwhile.
     fn wait(&mut self, timeout: Duration) {
         client::wait_for_event(timeout);
         let until = Instant::now() + MAX_MAILBOX_TIME;
-        // Under load the next batch arrives as soon as one is written, and a pass of the loop costs more than writing it.
+        // Under load the next batch arrives as soon as one is written, and a full pass of the loop costs more
+        // than writing a batch.
         while self.poll_mailboxes() && Instant::now() < until {
             wait::serve_interrupts();
             client::wait_for_event(NEXT_DELIVERY_TIMEOUT);
         }
     }
 
-    /// Writes what the mailboxes have delivered. Returns whether there was anything.
+    /// Writes the batches that have arrived. Returns true if there were any.
     fn poll_mailboxes(&mut self) -> bool {
         let any = self.mailboxes.poll();
         if any {

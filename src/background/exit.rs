@@ -1,4 +1,4 @@
-//! Why a database's worker exits, and whether work is left then.
+//! The reasons for which a database's worker exits, and the checks whether work is left.
 
 use crate::agent_log::{has_entries_left, has_steps_left};
 use crate::call_log::has_calls_left;
@@ -15,24 +15,25 @@ use ragstone_pg::spi::{connect, run};
 use ragstone_pg::switch_user::as_owner;
 use std::time::Duration;
 
-/// Maximum sleep. After it a worker checks whether a command needs the database without other connections, and whether another worker
-/// needs its slot.
+/// Maximum sleep. After it a worker checks whether a command needs exclusive use of the database, and whether
+/// another worker needs its slot.
 pub const MAX_SLEEP: Duration = Duration::from_secs(1);
 
 /// Why a worker exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitReason {
-    /// The extension has been dropped, or a command needs the database without other connections.
+    /// The extension has been dropped, or a command needs exclusive use of the database.
     NotWanted,
     /// The idle timeout has passed.
     Idle,
     /// Another worker waits for a slot.
     SlotNeeded,
-    /// Another database may wait for a worker, and work here has to be retried later.
+    /// Work must be retried later, and another database may wait for a worker meanwhile.
     Unfinished,
 }
 
-/// Whether there is work for a worker in a place of the database, or the engine holds entries that will become work.
+/// True if there is work for a worker of this database in this place, or if the engine holds entries that
+/// will become work.
 pub fn has_work_left(database: u32, place: Place) -> bool {
     match place {
         Place::Coordinator => has_mail_left(database) || has_steps_left() || has_jobs_left(),
@@ -40,17 +41,17 @@ pub fn has_work_left(database: u32, place: Place) -> bool {
     }
 }
 
-/// Whether the engine's mailboxes hold anything of the database that is not written.
+/// True if the engine's mailboxes hold entries of the database that are not written yet.
 pub fn has_mail_left(database: u32) -> bool {
     has_calls_left(database) || has_entries_left(database)
 }
 
-/// Whether there are jobs that have not ended.
+/// True if there are jobs that have not ended.
 pub fn has_jobs_left() -> bool {
     is_true(has_jobs)
 }
 
-/// Whether rows are queued.
+/// True if rows are queued.
 pub fn has_rows_left() -> bool {
     is_true(|| {
         let first = "SELECT FROM rag._queue ORDER BY collection, is_fill, id LIMIT 1";
@@ -59,13 +60,15 @@ pub fn has_rows_left() -> bool {
     })
 }
 
-/// What `look` finds in the tables of the extension; false without them.
+/// The result of `look`, which reads the extension's tables; false if the extension is not installed or an
+/// error occurs.
 fn is_true(look: impl FnOnce() -> Result<bool>) -> bool {
     let found = in_transaction(|| with_safe_search_path(|| connect(|| Ok(is_installed()? && look()?))));
     found.unwrap_or(false)
 }
 
-/// Reads the settings again after a SIGHUP, and returns whether there was one. Must not be called inside a transaction.
+/// Reads the settings again after a SIGHUP. Returns true if there was one. Must not be called inside a
+/// transaction.
 pub fn reload_after_sighup() -> bool {
     let received = BackgroundWorker::sighup_received();
     if received {

@@ -1,4 +1,4 @@
-//! The indexing of queued rows: claims them, has batches of them in progress, and writes these.
+//! Indexes queued rows: claims them, advances batches of them, and writes the batches.
 
 mod failures;
 
@@ -31,26 +31,28 @@ use ragstone_pg::spi::connect;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// How often the whole queue is read, also under load, to find changes that were committed after later ones.
+/// Interval at which the whole queue is read, even under load, to find entries that were committed after
+/// entries with higher numbers.
 const FULL_SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The whole queue is not read again for so many times as long as it took: it takes long where a transaction is open that began before
-/// many entries were deleted.
+/// The whole queue is read again only after this many times the duration of the last read. Reading takes long
+/// while a transaction is open that began before many entries were deleted.
 const FULL_SCAN_REST: u32 = 20;
 
-/// How often collections without work are settled while others are worked on.
+/// Interval at which collections without queued rows are settled while others are indexed.
 const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// With this many queued rows in a claim the first worker starts additional workers.
 const HELP_THRESHOLD: usize = 128;
 
-/// The time that a transaction may take to write a chunk, with its entry in the vector index. A large document has tens of thousands.
+/// Time limit per chunk for writing a batch, including the chunk's entry in the vector index. A large
+/// document has tens of thousands of chunks.
 const TIME_TO_WRITE: Duration = Duration::from_millis(20);
 
-/// Maximum of that for all chunks of a batch.
+/// Maximum of the time limit for a whole batch.
 const MAX_TIME_TO_WRITE: Duration = Duration::from_secs(300);
 
-/// The indexing part of a worker.
+/// The part of a worker that indexes rows.
 pub struct Indexer {
     database: u32,
     is_first: bool,
@@ -60,12 +62,12 @@ pub struct Indexer {
     settling: Settling,
     suspects: Suspects,
     scanned_at: Instant,
-    /// What that took.
+    /// Duration of the last read of the whole queue.
     scan_time: Duration,
     settled_at: Instant,
 }
 
-/// What a step of the indexer did.
+/// The result of one step of the indexer.
 pub enum Progress {
     /// There was nothing to do.
     Nothing,
@@ -73,7 +75,7 @@ pub enum Progress {
     Worked,
     /// It wrote a batch.
     Written,
-    /// All that is in progress waits for the engine.
+    /// All batches in progress wait for the engine.
     Waiting,
     /// The extension has been dropped.
     NoExtension,
@@ -100,10 +102,10 @@ impl Indexer {
         }
     }
 
-    /// Does the next piece of work: begins a batch, finishes one, or settles collections.
+    /// Does the next piece of work: starts a batch, writes one, or settles collections.
     ///
     /// # Errors
-    /// Errors that are not to be charged to a row or a collection, after which all work should pause.
+    /// Errors that no row or collection has caused. All work should pause after them.
     pub fn step(&mut self) -> Result<Progress> {
         if self.pipeline.has_room() {
             let progress = self.claim()?;
@@ -139,17 +141,18 @@ impl Indexer {
         })
     }
 
-    /// Whether every collection is current, and none is paused.
+    /// True if every collection is current, and none is paused.
     pub fn is_done(&self) -> bool {
         self.settling.is_done() && self.in_flight.paused.is_empty()
     }
 
-    /// When a row or collection that waits is due.
+    /// The time at which a waiting row or collection is due next.
     pub fn next_due(&self) -> Option<Instant> {
         self.in_flight.next_due().into_iter().chain(self.pauses.next_due()).min()
     }
 
-    /// Drops the batches of collections, whose rows stay queued. Embeddings that have arrived are held.
+    /// Drops the batches of some collections. Their rows stay queued, and embeddings that have arrived are
+    /// kept.
     pub fn drop_batches(&mut self, is_dropped: impl Fn(i64) -> bool) {
         for ActiveBatch { batch, locks, .. } in self.pipeline.take(is_dropped) {
             for item in &batch.items {
@@ -161,7 +164,7 @@ impl Indexer {
         }
     }
 
-    /// Claims work and begins with it.
+    /// Claims work and starts it.
     fn claim(&mut self) -> Result<Progress> {
         self.pauses.hold_back(&mut self.in_flight)?;
         let is_rested = self.scanned_at.elapsed() >= self.scan_time * FULL_SCAN_REST;
@@ -178,7 +181,7 @@ impl Indexer {
                 let delete = || connect(|| queue::delete(collection, &ids));
                 let deleted = in_limited_transaction(Limits::LocksAndTime, delete);
                 match deleted {
-                    // Whoever drops the collection deletes them as well.
+                    // A session that drops the collection deletes the entries as well.
                     Err(error) if is_held_up(&error) => self.in_flight.postpone(ids),
                     deleted => deleted?,
                 }
@@ -199,7 +202,7 @@ impl Indexer {
         Ok(Progress::Worked)
     }
 
-    /// Looks for work, with `all` in the whole queue. None if the extension is not installed.
+    /// Claims work; with `all`, from the whole queue. None if the extension is not installed.
     fn look(&mut self, all: bool) -> Result<Option<Option<Claim>>> {
         let begin = Instant::now();
         let busy = self.pipeline.busy_collections();
@@ -222,12 +225,12 @@ impl Indexer {
         if all {
             (self.scanned_at, self.scan_time) = (Instant::now(), begin.elapsed());
         }
-        // A long cut would go on for nobody.
+        // The engine would otherwise go on splitting for a collection that no longer exists.
         self.drop_batches(|id| dropped.contains(&id));
         Ok(claim)
     }
 
-    /// Compares all rows of a collection with their source, and queues those that differ.
+    /// Compares all rows of a collection with their source, and queues the rows that differ.
     fn compare(&mut self, mut collection: Collection, ids: &[i64]) -> Result<()> {
         activity::report(&format!("ragstone: comparing collection {}", collection.name));
         self.settling.touch(collection.id);
@@ -251,7 +254,7 @@ impl Indexer {
         }
     }
 
-    /// Lists rows without a key as failed, or not any more.
+    /// Lists rows without a usable key as failed, or removes them from the list.
     fn list_keyless(
         &mut self,
         mut collection: Collection,
@@ -268,7 +271,7 @@ impl Indexer {
         listed.or_else(|error| self.pauses.pause(&mut self.in_flight, collection.id, &error))
     }
 
-    /// Reads claimed rows, and asks the engine to cut them.
+    /// Reads claimed rows, and asks the engine to split them.
     fn begin(
         &mut self,
         collection: Collection,
@@ -291,7 +294,7 @@ impl Indexer {
         }
     }
 
-    /// Reads rows and asks for their chunks. No transaction is open while the engine works.
+    /// Reads rows and requests their chunks. No transaction is open while the engine works.
     fn prepare(&mut self, collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<RowBatch> {
         let (mut batch, later) = timed(Stage::Read, || {
             in_limited_transaction(Limits::LocksAndTime, || {

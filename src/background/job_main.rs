@@ -1,7 +1,7 @@
-//! The worker of one job as a process: its entry point.
+//! The entry point of the worker process of one job.
 //!
-//! It holds the lock of a file while it works. The kernel knows the holder of a file lock, so that a session can neither pretend
-//! to be a job's worker nor prevent a job from having one.
+//! The worker holds the lock of a file while it runs. The kernel knows the holder of a file lock, so no
+//! session can pretend to be a job's worker or prevent a job from having one.
 
 use crate::jobs;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
@@ -27,12 +27,14 @@ fn run(_argument: u64) {
             return;
         }
     };
-    // The handler of SIGINT remains that of Postgres, which cancels the statement. That of pgrx would only set a flag.
+    // PostgreSQL's own handler of SIGINT, which cancels the statement, stays in place. The handler of pgrx
+    // would only set a flag.
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
     die_when_terminated();
     connect_as(ticket.database, ticket.role);
     jobs::run(&ticket);
-    // Removed before the lock is released, so that another worker's file of this name is not removed.
+    // The file is removed before the lock is released; afterwards it might be another worker's file of the
+    // same name.
     let _ = fs::remove_file(path);
     drop(lock);
 }

@@ -1,5 +1,5 @@
-//! With `shared_preload_libraries`: requests the workers of each database when the server starts. A worker exits at once if its
-//! database does not have the extension.
+//! If the library is in `shared_preload_libraries`: requests the workers of each database when the server
+//! starts. A worker exits at once if its database does not have the extension.
 
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::log;
@@ -13,7 +13,7 @@ background_worker_main!(ragstone_launcher_main, run);
 
 fn run(_argument: u64) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM);
-    // Without a database, only shared catalogues can be read.
+    // A process without a database can read the shared catalogues only.
     BackgroundWorker::connect_worker_to_spi(None, None);
     match in_transaction(|| Ok(databases::connectable())) {
         Ok(found) => {

@@ -1,9 +1,9 @@
-//! The readers of the engine's mailboxes: records of calls to providers, and entries of the log of agents.
+//! The readers of the engine's mailboxes: records of calls to providers, and entries of the agent log.
 
 use crate::agent_log::LogWriter;
 use crate::call_log::CallRecordWriter;
 
-/// Both readers, in the coordinator of a database.
+/// Both readers, as the coordinator of a database uses them.
 pub struct MailboxReaders {
     calls: CallRecordWriter,
     log: LogWriter,
@@ -15,13 +15,13 @@ impl MailboxReaders {
         Self { calls: CallRecordWriter::open(database), log: LogWriter::new(database) }
     }
 
-    /// Writes what has been delivered. Returns whether there was anything.
+    /// Writes the batches that have arrived. Returns true if there were any.
     pub fn poll(&mut self) -> bool {
         let calls = self.calls.poll();
         self.log.poll() || calls
     }
 
-    /// Whether something waits for a retry that only this process knows of.
+    /// True if an entry waits for a retry that only this process knows of.
     pub fn is_needed(&self) -> bool {
         self.log.is_needed()
     }

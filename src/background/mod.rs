@@ -1,8 +1,10 @@
-//! The background workers as processes. [`worker_main`], [`job_main`], [`supervisor`] and [`launcher`] have the entry points.
+//! The background workers as processes. Their entry points are in [`worker_main`], [`job_main`],
+//! [`supervisor`] and [`launcher`].
 //!
-//! A database has workers of two kinds. Those that index run [`sync_loop`], which drives the [`indexer`] (with its [`settling`],
-//! [`pauses`], [`provider_pauses`] and [`suspects`]). The coordinator runs [`coordinator_loop`], which drives the [`mailbox_readers`], the jobs and the maintenance of the
-//! log. [`exit`] checks whether work is left when one exits.
+//! A database has workers of two kinds. Workers that index rows run [`sync_loop`], which drives the
+//! [`indexer`] (with its [`settling`], [`pauses`], [`provider_pauses`] and [`suspects`]). The coordinator
+//! runs [`coordinator_loop`], which drives the [`mailbox_readers`], the jobs and the maintenance of the agent
+//! log. [`exit`] checks whether work is left when a worker exits.
 
 mod coordinator_loop;
 mod exit;

@@ -12,26 +12,29 @@ use ragstone_pg::limited_transaction;
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-/// Pauses after a failure that is not to be charged to a row.
+/// Pauses after a failure that no row has caused.
 pub const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// How long rows are in use by other sessions before users see their collection wait.
+/// Time for which other sessions may use a collection's rows before users see the collection as waiting.
 const PATIENCE_FOR_ROWS: Duration = Duration::from_secs(1);
 
-/// How long it counts that a collection has held up the worker. One that goes on is tried again much sooner.
+/// Time for which a collection that has held up the worker counts as a cause for resting its owner's
+/// collections. A collection is retried much sooner.
 const LATELY: Duration = Duration::from_secs(120);
 
-/// What is paused after failures: collections by themselves, those of a provider together, and all of them.
+/// The current pauses after failures: of single collections, of all collections of a provider, and of all
+/// collections.
 #[derive(Default)]
 pub struct Pauses {
     /// The backoff of each collection that has failed since it was last written.
     collections: HashMap<i64, Pause>,
     providers: ProviderPauses,
-    /// The backoff of all collections, after failures of the environment. The worker itself pauses for so long.
+    /// The backoff of all collections after failures of the environment. The worker itself pauses for the
+    /// same time.
     environment: Option<Backoff>,
-    /// The collections that are shown as waiting for the environment.
+    /// The collections that users see as waiting because of the environment.
     shown: BTreeSet<i64>,
-    /// Since when nothing of a collection could be written but what other sessions let go.
+    /// Since when other sessions have been using all rows of a collection that were to be written.
     rows_in_use: HashMap<i64, RowsInUse>,
 }
 
@@ -42,9 +45,9 @@ struct RowsInUse {
 
 struct Pause {
     backoff: Backoff,
-    /// Whether users see the collection wait.
+    /// True if users see the collection as waiting.
     is_shown: bool,
-    /// When the worker was last held up.
+    /// When the collection last held up the worker.
     held_up_at: Option<Instant>,
 }
 
@@ -57,11 +60,12 @@ impl Pause {
 }
 
 impl Pauses {
-    /// Pauses a collection, and the others that the failure covers. The collection's row has the error if the collection or a row is
-    /// the cause; else the views say why collections wait, and until when.
+    /// Pauses a collection, and the other collections that the failure affects. If the collection or a row is
+    /// the cause, the error is stored in the collection's row; otherwise the views show why collections wait,
+    /// and until when.
     ///
     /// # Errors
-    /// The error itself if the environment caused it; an error of storing it.
+    /// `error` itself if the environment has caused it; errors of storing it.
     pub fn pause(&mut self, in_flight: &mut InFlight, collection: i64, error: &Error) -> Result<()> {
         match blame(error) {
             Blame::Environment => {
@@ -92,7 +96,8 @@ impl Pauses {
         let length = pause.backoff.next_pause().max(held_up_for(error));
         in_flight.paused.insert(collection, Instant::now() + length);
         match blame {
-            // A column may have been renamed since the collection was read. A lasting error occurs again the next time.
+            // A column may have been renamed after the collection was read. A persistent error occurs again
+            // at the next try.
             Blame::Transient | Blame::Collection if is_first => Ok(()),
             Blame::Row | Blame::Collection => store(|| failure::set_error(collection, Some(error))),
             blame => {
@@ -102,7 +107,7 @@ impl Pauses {
                         true => " for another session or its owner's code",
                         false => "",
                     };
-                    log!("ragstone worker: a collection waits{cause}: {code}: {message}");
+                    log!("ragstone worker: collection number {collection} waits{cause}: {code}: {message}");
                 }
                 pause.is_shown = true;
                 let only = BTreeSet::from([collection]);
@@ -111,8 +116,8 @@ impl Pauses {
         }
     }
 
-    /// Notes that a collection has held up the worker, and leaves all tables of its owner alone if several of them have: each would do so
-    /// in its turn.
+    /// Records that a collection has held up the worker. If several collections of its owner have, all of the
+    /// owner's collections are left alone, because otherwise each of them would hold up the worker in turn.
     fn rest_owner_of(&mut self, in_flight: &mut InFlight, collection: i64, length: Duration) {
         self.collections.entry(collection).or_insert(Pause::NEW).held_up_at = Some(Instant::now());
         let mut held_up =
@@ -122,14 +127,14 @@ impl Pauses {
         }
     }
 
-    /// Shows the collections as waiting that were left alone since their owner's tables rest.
+    /// Shows collections as waiting that are left alone because of their owner's other collections.
     ///
     /// # Errors
-    /// That of storing it.
+    /// Errors of storing it.
     pub fn show_left_alone(&mut self, in_flight: &mut InFlight) -> Result<()> {
         for (collection, until) in std::mem::take(&mut in_flight.left_alone) {
             self.collections.entry(collection).or_insert(Pause::NEW).is_shown = true;
-            let error = Error::lock_not_available("other tables of the same owner hold up the worker")
+            let error = Error::lock_not_available("other collections of the same owner hold up the worker")
                 .hint("See rag.stat_collection for the reasons why collections of the same owner wait.");
             let left = until.saturating_duration_since(Instant::now());
             store(|| failure::set_waiting(Some(&BTreeSet::from([collection])), left, &error).map(|_| ()))?;
@@ -137,29 +142,30 @@ impl Pauses {
         Ok(())
     }
 
-    /// Brings up to date which collections wait for their providers. To be called before work is claimed.
+    /// Updates the set of collections that wait for their providers. Must be called before work is claimed.
     ///
     /// # Errors
-    /// Those of reading the collections and of storing why they wait.
+    /// Errors of reading the collections and of storing why they wait.
     pub fn hold_back(&mut self, in_flight: &mut InFlight) -> Result<()> {
         in_flight.held_back = self.providers.held_back()?;
         Ok(())
     }
 
-    /// Notes that a batch of a collection begins.
+    /// Must be called when a batch of a collection starts.
     pub fn batch_begins(&mut self, collection: i64) {
         self.providers.probe(collection);
     }
 
-    /// Notes how a batch of a collection has ended: whether its provider was asked and has answered, or the error.
+    /// Must be called when a batch of a collection ends. `answered` is true if its provider was called and
+    /// responded, or holds the error.
     ///
     /// # Errors
-    /// That of withdrawing what users see.
+    /// Errors of removing the stored reasons.
     pub fn batch_ended(&mut self, collection: i64, answered: Result<bool, &Error>) -> Result<()> {
         match answered {
             Ok(true) => self.providers.end_all(collection),
             Err(error) if is_rejected(error) => self.providers.end_all(collection),
-            // What follows pauses it again.
+            // The caller pauses the collection next.
             Err(error) if matches!(blame(error), Blame::Provider(_)) => Ok(()),
             _ => {
                 self.providers.release_probe(collection);
@@ -168,31 +174,32 @@ impl Pauses {
         }
     }
 
-    /// When the last of the pauses of a collection's provider passes.
+    /// The time at which the last pause of a collection's provider ends.
     pub fn until(&self, collection: i64) -> Instant {
         self.providers.until(collection)
     }
 
-    /// Notes that a batch of a collection was dropped.
+    /// Must be called when a batch of a collection is dropped.
     pub fn batch_dropped(&mut self, collection: i64) {
         self.providers.release_probe(collection);
     }
 
-    /// Leaves providers to other workers, since this one is about to be busy for long.
+    /// Hands the pauses of providers over to other workers, because this worker is about to be busy for a
+    /// long time.
     pub fn hand_over_providers(&mut self) {
         self.providers.hand_over();
     }
 
-    /// When the first of the providers is tried again.
+    /// The time at which a provider is tried next.
     pub fn next_due(&self) -> Option<Instant> {
         self.providers.next_due()
     }
 
-    /// Notes that all rows of a batch are locked or being changed by other sessions, so that nothing was written. They are tried
-    /// again soon; what takes longer is shown.
+    /// Must be called when nothing of a batch was written because other sessions lock or change all of its
+    /// rows. The rows are tried again soon; if this lasts, users see the collection as waiting.
     ///
     /// # Errors
-    /// That of storing it.
+    /// Errors of storing it.
     pub fn rows_in_use(&mut self, collection: i64) -> Result<()> {
         let now = Instant::now();
         let rows = self.rows_in_use.entry(collection).or_insert(RowsInUse { since: now, shown_at: None });
@@ -201,26 +208,29 @@ impl Pauses {
             return Ok(());
         }
         rows.shown_at = Some(now);
-        let error = Error::lock_not_available(
-            "rows that are to be indexed are locked or being changed by other sessions",
-        )
-        .hint("See pg_stat_activity for transactions that have been open for long.");
+        let error =
+            Error::lock_not_available("other sessions lock or change the rows that are to be indexed")
+                .hint("See pg_stat_activity for long-running transactions.");
         let only = BTreeSet::from([collection]);
         store(|| failure::set_waiting(Some(&only), PATIENCE_FOR_ROWS, &error).map(|_| ()))
     }
 
-    /// Withdraws what former workers have said that collections wait for: this one finds out anew.
+    /// Deletes the reasons for waiting that former workers have stored. This worker finds out itself which
+    /// collections have to wait.
     pub fn forget_former() {
         let forget = || if is_installed()? { failure::clear_all_waiting() } else { Ok(()) };
         if let Err(error) = store(forget) {
-            log!("ragstone worker: could not withdraw what collections waited for: {}", error.message);
+            log!(
+                "ragstone worker: could not clear the reasons for which collections waited: {}",
+                error.message
+            );
         }
     }
 
-    /// Forgets the failures of a collection after a success.
+    /// Ends the pauses of a collection after a success.
     ///
     /// # Errors
-    /// That of withdrawing what users see.
+    /// Errors of removing the stored reasons.
     pub fn clear(&mut self, collection: i64) -> Result<()> {
         let is_paused = self.collections.remove(&collection).is_some_and(|pause| pause.is_shown);
         let has_rows_in_use =
@@ -228,10 +238,10 @@ impl Pauses {
         if is_paused || has_rows_in_use { self.withdraw(BTreeSet::from([collection])) } else { Ok(()) }
     }
 
-    /// Forgets the failures of the environment after a batch was written.
+    /// Ends the pause of all collections after a batch was written.
     ///
     /// # Errors
-    /// That of withdrawing what users see.
+    /// Errors of removing the stored reasons.
     pub fn clear_environment(&mut self) -> Result<()> {
         self.environment = None;
         let shown = std::mem::take(&mut self.shown);
@@ -245,7 +255,8 @@ impl Pauses {
     }
 }
 
-/// How long the failure has held up the other collections, which go on at least as long before it is tried again.
+/// Time for which the failure has held up the other collections. They run for at least this time before the
+/// collection is tried again.
 fn held_up_for(error: &Error) -> Duration {
     match is_held_up(error) {
         true if error.is_lock_not_available() => error.held_up().max(limited_transaction::LOCK_TIMEOUT),

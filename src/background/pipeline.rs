@@ -1,5 +1,5 @@
-//! The batches of a worker that are in progress. Each is cut and embedded by the engine while the worker goes on with the others, and
-//! of each model only as much is sent ahead as it does in a few seconds.
+//! The batches in progress in a worker. The engine splits and embeds a batch while the worker goes on with
+//! the others. For each model, only some seconds of work are sent ahead.
 
 use crate::collections::indexing::batch::{MAX_BATCH_BYTES, RowBatch};
 use crate::collections::indexing::cut::Take;
@@ -20,29 +20,30 @@ use std::time::Instant;
 /// Maximum number of batches in progress.
 const MAX_BATCHES: usize = 64;
 
-/// Size of the contents in progress at which no batch is begun.
+/// Size of the contents in progress, in bytes, at which no further batch is started.
 const MAX_BYTES: usize = 32 << 20;
 
-/// Maximum number of batches of one collection in progress: one that the engine embeds, one that waits for the engine, one that is
-/// written. The others are for collections that have their turn meanwhile.
+/// Maximum number of batches in progress of one collection: one that the engine embeds, one that waits for
+/// the engine, and one that is being written. The remaining batches are for other collections.
 const MAX_BATCHES_OF_COLLECTION: usize = 3;
 
-/// With this many batches in progress a collection may have only one.
+/// If at least this many batches are in progress, a collection may have only one.
 const MANY_BATCHES: usize = 16;
 
-/// Size of the contents of one collection in progress at which it begins no other batch.
+/// Size of one collection's contents in progress, in bytes, at which it starts no further batch.
 const MAX_BYTES_OF_COLLECTION: usize = 1 << 20;
 
-/// How many slices a window has room for, so that the engine has work while answers are taken.
+/// Number of slices that fit in a window, so that the engine has work while responses are taken.
 const SLICES_PER_WINDOW: usize = 4;
 
-/// Number of requests to an installed model that may be on their way whatever they cost: one that it works on, and the next one.
+/// Number of requests to an installed model that may be in flight whatever their cost: the current one and
+/// the next one.
 const MIN_REQUESTS: usize = 2;
 
-/// The same for a provider's model, which may need seconds for a single text as for many.
+/// As [`MIN_REQUESTS`], for a provider's model, which may need seconds for one text or for many.
 const MIN_REMOTE_REQUESTS: usize = 4;
 
-/// Number of texts of a batch of changes up to which they go before bulk work.
+/// Maximum number of texts in a batch of changes that is embedded before bulk work.
 const MAX_URGENT_TEXTS: usize = 8;
 
 const TAKE_ARRIVED: Take = Pending::poll;
@@ -54,21 +55,21 @@ pub struct ActiveBatch {
     /// The locks of its rows.
     pub locks: Vec<OwnLock>,
     cause: Cause,
-    /// When it last sent a slice, in slices of the pipeline.
+    /// Value of the pipeline's counter of slices when the batch last sent one.
     sent_at: u64,
     failure: Option<Error>,
 }
 
 impl ActiveBatch {
-    /// Whether somebody changed a few texts, who should not wait until what was sent before is embedded.
+    /// True for a batch of a few changed texts: it should not wait until all earlier work is embedded.
     fn is_urgent(&self) -> bool {
         self.cause == Cause::Change && self.batch.texts_to_embed() <= MAX_URGENT_TEXTS
     }
 }
 
-/// What the pipeline did.
+/// The result of one step of the pipeline.
 pub enum Step {
-    /// All batches wait for the engine, or there is none.
+    /// All batches wait for the engine, or no batch is in progress.
     Waiting,
     /// It did some work.
     Worked,
@@ -80,7 +81,7 @@ pub enum Step {
 #[derive(Default)]
 pub struct Pipeline {
     batches: VecDeque<ActiveBatch>,
-    /// By model and fingerprint: how much may be sent ahead.
+    /// By model and fingerprint: the amount of work that may be sent ahead.
     windows: HashMap<(String, String), Window>,
     /// Embeddings of batches that failed.
     pub held: HeldEmbeddings,
@@ -88,18 +89,18 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Whether no batch is in progress.
+    /// True if no batch is in progress.
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
 
-    /// Whether another batch may begin.
+    /// True if another batch may be started.
     pub fn has_room(&self) -> bool {
         let bytes: usize = self.batches.iter().map(|active| active.batch.bytes).sum();
         self.batches.len() < MAX_BATCHES && bytes < MAX_BYTES
     }
 
-    /// Collections that have as much in progress as one may have.
+    /// Collections that have reached their limit of work in progress.
     pub fn busy_collections(&self) -> Vec<i64> {
         let mut counts: HashMap<i64, (usize, usize)> = HashMap::new();
         for ActiveBatch { batch, .. } in &self.batches {
@@ -111,7 +112,8 @@ impl Pipeline {
         counts.into_keys().collect()
     }
 
-    /// Size of content at which a batch should take no more rows: of a slow model a few, so that they are soon there to be found.
+    /// Size of content, in bytes, at which a batch should take no more rows. For a slow model it is small, so
+    /// that rows become searchable soon.
     pub fn max_batch_bytes(&self, batch: &RowBatch) -> usize {
         if batch.is_remote() {
             return MAX_BATCH_BYTES;
@@ -120,7 +122,7 @@ impl Pipeline {
         (window.size() / 2).min(MAX_BATCH_BYTES)
     }
 
-    /// Adds a batch whose rows are being cut.
+    /// Adds a batch whose rows are being split.
     pub fn push(&mut self, batch: RowBatch, locks: Vec<OwnLock>, cause: Cause) {
         self.batches.push_back(ActiveBatch { batch, locks, cause, sent_at: 0, failure: None });
     }
@@ -130,7 +132,7 @@ impl Pipeline {
         self.batches.iter().map(|active| active.batch.collection.id).collect()
     }
 
-    /// Takes out the batches of the collections for which `is_wanted` is true.
+    /// Removes and returns the batches of the collections for which `is_wanted` returns true.
     pub fn take(&mut self, is_wanted: impl Fn(i64) -> bool) -> Vec<ActiveBatch> {
         let (taken, left) = std::mem::take(&mut self.batches)
             .into_iter()
@@ -139,13 +141,14 @@ impl Pipeline {
         taken.into()
     }
 
-    /// Holds the embeddings that have arrived for a batch that failed.
+    /// Keeps the embeddings that have arrived for a batch that failed.
     pub fn hold(&mut self, batch: RowBatch) {
         let fingerprint = batch.collection.fingerprint.clone();
         self.held.hold(&fingerprint, batch.into_embedded());
     }
 
-    /// Takes what has arrived, keeps the engine busy, and does the next piece of work of a batch. Must not be called in a transaction.
+    /// Takes the responses that have arrived, keeps the engine busy, and does the next piece of work of a
+    /// batch. Must not be called in a transaction.
     pub fn advance(&mut self) -> Step {
         for place in 0..self.batches.len() {
             if self.batches[place].failure.is_none() {
@@ -165,7 +168,7 @@ impl Pipeline {
             let held = &self.held;
             let analysed = in_limited_transaction(Limits::LocksAndTime, || active.batch.analyse_next(held));
             active.failure = analysed.err();
-            // Other batches have their turn before it is this one's again.
+            // The batch goes to the end of the queue, so that other batches have their turn first.
             self.batches.push_back(active);
             return Step::Worked;
         }
@@ -201,7 +204,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Cost and number of a model's requests that are on their way.
+    /// Total cost and number of a model's requests in flight.
     fn unanswered(&self, wanted: &(String, String)) -> (usize, usize) {
         let of_model = self.batches.iter().filter(|active| model(&active.batch) == *wanted);
         of_model.fold((0, 0), |(cost, requests), active| {
@@ -210,7 +213,8 @@ impl Pipeline {
         })
     }
 
-    /// Sends slices as long as there is room. The batch that has sent none for the longest time is the next.
+    /// Sends slices while there is room. The next slice comes from the batch that has waited longest since
+    /// its last one.
     fn send_slices(&mut self) {
         while let Some(place) = self.next_sender() {
             let active = &mut self.batches[place];

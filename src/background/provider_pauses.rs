@@ -1,7 +1,8 @@
-//! Pauses after failures of providers. A failure pauses all collections that it covers: those of the same server, key, model or
-//! budget. After the pause one of them sends a batch, and the answer to it is that of all. Where a database has several workers, the
-//! one that met the failure first holds a lock for it, shows which collections wait, and finds out when they can go on; the others leave
-//! these collections alone as long as the lock is held. Before work that takes long it releases the lock, and another one takes over.
+//! Pauses after failures of providers. A failure pauses all collections that it affects: those with the same
+//! server, key, model or budget. After the pause one of them sends a batch as a probe, and its outcome counts
+//! for all. If a database has several workers, the one that met the failure first holds a lock for the pause,
+//! shows which collections wait, and finds out when they can go on; the others leave these collections alone
+//! while the lock is held. Before long work the worker releases the lock, and another worker takes over.
 
 use crate::collections::queue::failure;
 use pgrx::{log, pg_sys};
@@ -16,31 +17,32 @@ use ragstone_pg::switch_user::as_owner;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// Pauses after failures that pass by themselves.
+/// Pauses after failures that usually pass without intervention.
 const PASSING: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// Pauses after failures that pass by themselves seldom. A change of the server, the key or the budget ends them.
+/// Pauses after failures that seldom pass without intervention. A change of the server, the key or the budget
+/// ends them.
 const RESTING: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(60));
 
-/// How often collections, servers, keys and budgets are read anew while something is paused.
+/// Interval at which collections, servers, keys and budgets are read again during a pause.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The pauses of all providers of the database's collections.
 #[derive(Default)]
 pub struct ProviderPauses {
-    /// By what a failure covers, as [`ProviderUser`] names it.
+    /// The pauses by the name of their scope, as given by [`ProviderUser`].
     paused: HashMap<String, ProviderPause>,
     users: HashMap<i64, ProviderUser>,
     read_at: Option<Instant>,
 }
 
-/// What a collection's calls to its provider can have in common with those of others.
+/// The properties that a collection's calls to its provider may share with those of other collections.
 struct ProviderUser {
     server: String,
     key: String,
     model: String,
     budgets: Vec<String>,
-    /// Differs after the server, the key or a budget was altered.
+    /// Changes whenever the server, the key or a budget is altered.
     version: String,
 }
 
@@ -48,11 +50,11 @@ struct ProviderPause {
     backoff: Backoff,
     until: Instant,
     error: Error,
-    /// The collection whose batch finds out whether the failure persists.
+    /// The collection whose batch is the probe.
     probe: Option<i64>,
-    /// The collections that are shown as waiting.
+    /// The collections that users see as waiting.
     shown: BTreeSet<i64>,
-    /// The lock that says whose pause it is. None if another worker holds it.
+    /// The lock that this worker holds for the pause. None if another worker holds it.
     lock: Option<OwnLock>,
 }
 
@@ -61,7 +63,7 @@ impl ProviderPause {
         Self { backoff, until: Instant::now(), error, probe: None, shown: BTreeSet::new(), lock }
     }
 
-    /// Whether it has passed, so that a batch may find out whether the failure persists.
+    /// True if the pause is over, so that a batch may be sent as a probe.
     fn is_open(&self, now: Instant) -> bool {
         self.lock.is_some() && self.probe.is_none() && self.until <= now
     }
@@ -87,15 +89,16 @@ impl ProviderUser {
 }
 
 impl ProviderPauses {
-    /// Pauses all collections that a failure of a collection's provider covers. Returns false if the collection has no provider.
+    /// Pauses all collections that a failure of a collection's provider affects. Returns false if the
+    /// collection has no provider.
     ///
     /// # Errors
-    /// Those of reading the collections and of storing why they wait.
+    /// Errors of reading the collections and of storing why they wait.
     pub fn pause(&mut self, collection: i64, scope: ProviderScope, error: &Error) -> Result<bool> {
         self.read()?;
         let Some(user) = self.users.get(&collection) else { return Ok(false) };
         let name = user.name(scope);
-        // What was probed has been found out: this is what the provider says now.
+        // The collection's probe of other pauses is complete: the new failure replaces theirs.
         self.end(|other, pause| other != name && pause.probe == Some(collection))?;
         let now = Instant::now();
         let backoff = if scope == ProviderScope::Server { PASSING } else { RESTING };
@@ -116,7 +119,7 @@ impl ProviderPauses {
             self.paused.insert(name, pause);
             return Ok(true);
         }
-        // A batch that was sent before the pause has met the same failure.
+        // A batch that was sent before the pause started has met the same failure.
         let is_same_failure = pause.until > now && pause.probe != Some(collection);
         if !is_same_failure {
             pause.until = now + pause.backoff.next_pause();
@@ -131,11 +134,11 @@ impl ProviderPauses {
         Ok(true)
     }
 
-    /// The collections that are not to be claimed from now: their pause has not passed, or another collection's batch is to find
-    /// out whether the failure persists.
+    /// The collections that must not be claimed now: their pause is not over, or a probe of another
+    /// collection is in progress.
     ///
     /// # Errors
-    /// Those of reading the collections and of storing why they wait.
+    /// Errors of reading the collections and of storing why they wait.
     pub fn held_back(&mut self) -> Result<HashSet<i64>> {
         if self.read_at.is_none() {
             self.read()?;
@@ -147,7 +150,7 @@ impl ProviderPauses {
         if self.read_at.is_none_or(|at| at.elapsed() >= READ_INTERVAL) {
             self.read()?;
             self.take_over_those_of_others()?;
-            // Another collection may use the provider since.
+            // Other collections may have begun to use the provider.
             let is_outdated =
                 |(name, pause): &(&String, &ProviderPause)| pause.shown != self.covered_by(name);
             let outdated: Vec<String> =
@@ -161,7 +164,7 @@ impl ProviderPauses {
         Ok(self.users.iter().filter(|(_, user)| is_held(user)).map(|(id, _)| *id).collect())
     }
 
-    /// Makes a batch of a collection the one that finds out whether the failures that cover it persist.
+    /// Makes the next batch of a collection the probe of all pauses that affect the collection.
     pub fn probe(&mut self, collection: i64) {
         let Some(user) = self.users.get(&collection) else { return };
         for (name, pause) in &mut self.paused {
@@ -171,10 +174,10 @@ impl ProviderPauses {
         }
     }
 
-    /// Ends the pauses that cover a collection, since its provider has answered.
+    /// Ends all pauses that affect a collection, because its provider has responded.
     ///
     /// # Errors
-    /// That of withdrawing what users see.
+    /// Errors of removing the stored reasons.
     pub fn end_all(&mut self, collection: i64) -> Result<()> {
         let Some(user) = self.users.get(&collection) else { return Ok(()) };
         let is_covering = |name: &&String| user.is_covered_by(name);
@@ -182,18 +185,18 @@ impl ProviderPauses {
         let own =
             covering.iter().filter_map(|name| self.paused.get(name)).filter(|pause| pause.lock.is_some());
         for pause in own {
-            log!("ragstone worker: collections go on that waited for a provider: {}", pause.error.message);
+            log!("ragstone worker: collections no longer wait for a provider: {}", pause.error.message);
         }
         self.end(|name, _| covering.contains(name))
     }
 
-    /// Lets another batch find out, since that of this collection has not.
+    /// Allows another batch to be the probe, because this collection's batch ended without an outcome.
     pub fn release_probe(&mut self, collection: i64) {
         let probed = self.paused.values_mut().filter(|pause| pause.probe == Some(collection));
         probed.for_each(|pause| pause.probe = None);
     }
 
-    /// When the last pause passes that covers a collection; now if there is none.
+    /// The time at which the last pause that affects a collection ends; now if there is none.
     pub fn until(&self, collection: i64) -> Instant {
         let user = self.users.get(&collection);
         let covers = |name: &String| user.is_some_and(|user| user.is_covered_by(name));
@@ -201,14 +204,14 @@ impl ProviderPauses {
         untils.max().unwrap_or_else(Instant::now)
     }
 
-    /// When the first pause passes that has not passed yet.
+    /// The time at which the next pause ends.
     pub fn next_due(&self) -> Option<Instant> {
         let now = Instant::now();
         let is_to_pass = |pause: &&ProviderPause| pause.probe.is_none() && pause.until > now;
         self.paused.values().filter(is_to_pass).map(|pause| pause.until).min()
     }
 
-    /// Learns, when the worker starts, which pauses other workers have.
+    /// Finds the pauses of other workers when this worker starts.
     fn find_those_of_others(&mut self) -> Result<()> {
         let names: BTreeSet<String> = self.users.values().flat_map(ProviderUser::names).cloned().collect();
         for name in names {
@@ -223,15 +226,15 @@ impl ProviderPauses {
         Ok(())
     }
 
-    /// Leaves it to the other workers to find out whether the failures persist, since this one is about to be busy for long. It takes
-    /// back what none of them has taken.
+    /// Releases the locks of all pauses, so that other workers take them over, because this worker is about
+    /// to be busy for a long time. Later it takes back the locks that no other worker has taken.
     pub fn hand_over(&mut self) {
         let locks = self.paused.values_mut().filter_map(|pause| pause.lock.take());
         locks.for_each(OwnLock::release);
     }
 
-    /// Takes over the pauses of other workers that have handed them over or have ended, and ends those that are over: of these no
-    /// collection is shown as waiting any more.
+    /// Takes over the pauses that other workers have handed over or left when they exited, and ends those
+    /// that are over, which are the pauses for which no collection is shown as waiting.
     fn take_over_those_of_others(&mut self) -> Result<()> {
         let names =
             self.paused.iter().filter(|(_, pause)| pause.lock.is_none()).map(|(name, _)| name.clone());
@@ -258,7 +261,7 @@ impl ProviderPauses {
         Ok(())
     }
 
-    /// Whether a collection is shown as waiting.
+    /// True if users see the collection as waiting.
     pub fn shows(&self, collection: i64) -> bool {
         self.paused.values().any(|pause| pause.shown.contains(&collection))
     }
@@ -276,7 +279,7 @@ impl ProviderPauses {
         self.withdraw(shown)
     }
 
-    /// Shows all collections that a pause covers as waiting.
+    /// Shows all collections that a pause affects as waiting.
     fn show(&mut self, name: &str) -> Result<()> {
         let covered = self.covered_by(name);
         let Some(pause) = self.paused.get_mut(name).filter(|pause| pause.lock.is_some()) else {
@@ -288,18 +291,19 @@ impl ProviderPauses {
         self.withdraw(shown)
     }
 
-    /// Withdraws what users see of collections that no pause covers any more.
+    /// Deletes the stored reasons of collections that no pause affects any more.
     fn withdraw(&self, mut shown: BTreeSet<i64>) -> Result<()> {
         shown.retain(|id| !self.shows(*id));
         if shown.is_empty() { Ok(()) } else { store(|| failure::clear_waiting(&shown)) }
     }
 
-    /// The collections that a pause covers.
+    /// The collections that a pause affects.
     fn covered_by(&self, name: &str) -> BTreeSet<i64> {
         self.users.iter().filter(|(_, user)| user.is_covered_by(name)).map(|(id, _)| *id).collect()
     }
 
-    /// Reads what collections ask of providers. What was altered is tried at once.
+    /// Reads which provider, key and budgets each collection uses. Collections for which these have changed
+    /// are tried at once.
     fn read(&mut self) -> Result<()> {
         let Some(users) = in_limited_transaction(Limits::LocksAndTime, || connect(read_users))? else {
             self.paused.values().filter_map(|pause| pause.lock).for_each(OwnLock::release);
@@ -314,14 +318,14 @@ impl ProviderPauses {
         }
         self.users = users;
         self.read_at = Some(Instant::now());
-        // A key, a budget or the collection was dropped.
+        // The key, budget or collection of a pause was dropped.
         let unused: HashSet<String> =
             self.paused.keys().filter(|name| self.covered_by(name).is_empty()).cloned().collect();
         self.end(|name, _| unused.contains(name))
     }
 }
 
-/// The lock for a pause, unless another worker of the database has it.
+/// Takes the lock for a pause. None if another worker of the database holds it.
 fn take_lock(name: &str) -> Result<Option<OwnLock>> {
     let lock = OwnLock::new("provider pause", name);
     let mut is_taken = false;
@@ -335,7 +339,7 @@ fn take_lock(name: &str) -> Result<Option<OwnLock>> {
     committed.map(|()| is_taken.then_some(lock))
 }
 
-/// What each collection asks of its provider; none if the extension was dropped.
+/// The provider, key and budgets that each collection uses; None if the extension was dropped.
 fn read_users() -> Result<Option<HashMap<i64, ProviderUser>>> {
     if !is_installed()? {
         return Ok(None);
@@ -352,11 +356,11 @@ fn read_users() -> Result<Option<HashMap<i64, ProviderUser>>> {
     Ok(Some((0..rows.count).filter_map(user).collect()))
 }
 
-/// Stores what users see. A session that has changed the collection and not ended its transaction is not waited for: its own changes
-/// are seen next.
+/// Stores the reasons that users see. It does not wait for a session that has changed the collection in an
+/// open transaction, and returns Ok in that case: the change is handled after that session's commit.
 ///
 /// # Errors
-/// Those of writing, but for a lock that is not free.
+/// Errors of writing, except for a lock that is not available.
 pub fn store(write: impl FnOnce() -> Result<()>) -> Result<()> {
     match in_limited_transaction(Limits::LocksAndTime, || connect(write)) {
         Err(error) if is_held_up(&error) => Ok(()),

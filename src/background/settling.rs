@@ -1,4 +1,5 @@
-//! What remains to be done for a collection after its rows have been indexed, and the comparison of keys at intervals.
+//! The work that remains for a collection after its rows were indexed, and the comparison of keys at
+//! intervals.
 
 use crate::background::pauses::Pauses;
 use crate::collections::capture::reconcile;
@@ -16,26 +17,26 @@ use ragstone_pg::spi::connect;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// Number of new segments after which some are merged before the queue is empty.
+/// Number of new segments at which some are merged although the queue is not empty.
 const MERGE_THRESHOLD: usize = 32;
 
-/// Time between two looks for segments that writers have added.
+/// Interval of the check for segments that writers have added.
 const SEGMENTS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The collections that a worker has worked on, with what it has done for them.
+/// The collections that a worker has worked on, and the state of that work.
 pub struct Settling {
-    /// Collections that are not known to be current.
+    /// Collections that may not be current.
     touched: HashSet<i64>,
     rates: HashMap<i64, ProgressReport>,
-    /// Segments that were added to the text index since it was last merged.
+    /// Number of segments added to each text index since its last merge.
     segments: HashMap<i64, usize>,
     compared_at: Instant,
     looked_for_segments_at: Instant,
 }
 
 impl Settling {
-    /// The state of a worker that starts. All followed collections count as touched, since the worker before may have left
-    /// something unfinished.
+    /// The state of a worker that starts. All followed collections count as touched, because the previous
+    /// worker may have left work unfinished.
     pub fn new() -> Self {
         let followed = in_limited_transaction(Limits::Locks, || {
             connect(|| if extension::is_installed()? { settle::followed() } else { Ok(Vec::new()) })
@@ -51,17 +52,17 @@ impl Settling {
         }
     }
 
-    /// Whether every collection is known to be current.
+    /// True if every collection is known to be current.
     pub fn is_done(&self) -> bool {
         self.touched.is_empty()
     }
 
-    /// Notes that there is work for a collection.
+    /// Records that there is work for a collection.
     pub fn touch(&mut self, collection: i64) {
         self.touched.insert(collection);
     }
 
-    /// The rate at which a collection is indexed.
+    /// The progress report of a collection.
     pub fn rate(&mut self, collection: &Collection) -> &mut ProgressReport {
         self.rates.entry(collection.id).or_insert_with(|| ProgressReport::start(&collection.name))
     }
@@ -88,7 +89,7 @@ impl Settling {
         Ok(())
     }
 
-    /// Settles the collections that have no work left. Returns whether it settled any.
+    /// Settles the collections that have no work left. Returns true if it settled any.
     pub fn settle(&mut self, pauses: &mut Pauses, in_flight: &mut InFlight) -> Result<bool> {
         let mut any = false;
         let touched = self.touched.iter().copied().filter(|id| !in_flight.rests_now(*id));
@@ -108,7 +109,7 @@ impl Settling {
         Ok(any)
     }
 
-    /// Merges segments that writers have added themselves, where there are many or many chunks were deleted.
+    /// Merges segments that writers have added, if there are many or if many chunks were deleted.
     pub fn merge_due(&mut self, pauses: &mut Pauses, in_flight: &mut InFlight) -> Result<()> {
         if self.looked_for_segments_at.elapsed() < SEGMENTS_INTERVAL {
             return Ok(());

@@ -1,5 +1,5 @@
-//! The supervisor: a background worker that starts the engine, watches it and starts it again, and serves the requests for workers
-//! meanwhile.
+//! The supervisor: a background worker that starts the engine, watches it, restarts it, and serves the
+//! requests for workers meanwhile.
 
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::{check_for_interrupts, log};
@@ -16,21 +16,22 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// The engine's exit code where another engine holds the lock.
+/// The engine's exit code if another engine holds the lock.
 const ALREADY_RUNNING: i32 = 75;
 
-/// The engine's exit code where it cannot work as it is configured.
+/// The engine's exit code if its configuration is invalid.
 const MISCONFIGURED: i32 = 78;
 
-/// How often the supervisor looks at the engine, the workers and the requests for workers.
+/// Interval at which the supervisor checks the engine, the workers and the requests for workers.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Pauses before a restart.
 const RESTART_BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(5));
 
-/// An engine that ran for this long counts as healthy, and the next pause is the shortest again. An engine that cannot start ends
-/// within some ten milliseconds, and one that a request kills ends at most as often as that request is repeated. A serving engine
-/// needs about 300 ms for its first answer on an idle machine: if each answer kills it, the pauses must not grow.
+/// An engine that ran for this time counts as healthy, and the next pause is the shortest again. An engine
+/// that cannot start ends within some ten milliseconds, and an engine that a request kills ends at most as
+/// often as that request is repeated. A serving engine needs about 300 ms for its first response on an idle
+/// machine: even if each response kills it, the pauses must not grow.
 const MIN_HEALTHY_LIFETIME: Duration = Duration::from_millis(150);
 
 background_worker_main!(ragstone_supervisor_main, run);
@@ -42,7 +43,7 @@ fn run(_argument: u64) {
     match FileLock::take(&paths::supervisor_lock()) {
         Ok(Some(lock)) => {
             let is_terminated = supervise();
-            // Whoever needs the engine from here on starts another supervisor.
+            // A session that needs the engine from here on starts another supervisor.
             drop(lock);
             if !is_terminated {
                 serve_until_another_does();
@@ -55,7 +56,7 @@ fn run(_argument: u64) {
     }
 }
 
-/// Serves requests until a worker runs that does, or none are left.
+/// Serves requests for workers until a worker runs that serves them, or until none are left.
 fn serve_until_another_does() {
     while !slots::hand_over_requests() {
         if !BackgroundWorker::wait_latch(Some(WATCH_INTERVAL)) {
@@ -65,7 +66,7 @@ fn serve_until_another_does() {
     }
 }
 
-/// Runs the engine for as long as it can be run. Returns whether the supervisor was terminated.
+/// Runs the engine, and restarts it until it ends for good. Returns true if the supervisor was terminated.
 fn supervise() -> bool {
     let mut restarts = 0;
     let mut backoff = RESTART_BACKOFF;
@@ -132,14 +133,15 @@ fn watch(engine: &mut Child, command: &EngineCommand) -> EngineEnd {
     }
 }
 
-/// Whether the supervisor has to exit as well, instead of starting the engine again.
+/// True if the supervisor has to exit as well, instead of restarting the engine.
 fn is_final(status: ExitStatus) -> bool {
     match status.code() {
-        // It ended because its program had been replaced and it had no clients. The next caller starts the new program.
+        // The engine has ended because its program was replaced and it had no clients. The next caller starts
+        // the new program.
         Some(0 | ALREADY_RUNNING) => true,
         Some(MISCONFIGURED) => {
             log!(
-                "ragstone supervisor: the engine cannot work as it is configured; the next caller will start it again"
+                "ragstone supervisor: the engine cannot run with its configuration; the next call will start it again"
             );
             true
         }
@@ -147,7 +149,7 @@ fn is_final(status: ExitStatus) -> bool {
     }
 }
 
-/// Waits before a restart; false if the supervisor is terminated meanwhile.
+/// Waits before a restart. Returns false if the supervisor is terminated meanwhile.
 fn back_off(pause: Duration) -> bool {
     let until = Instant::now() + pause;
     while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {

@@ -1,27 +1,29 @@
-//! Rows whose texts may be why their provider fails. A service that is down and one that a text makes fail give the same answer, such as 500,
-//! so a row is to blame if the provider fails at it alone while it answers for others.
+//! Rows whose texts may be the reason why their provider fails. A service that is down and a service that
+//! fails because of a text return the same error, such as 500. Therefore a row is charged if the provider
+//! fails at it alone while it processes others.
 
 use crate::collections::catalog::keys::Key;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// A suspected row is tried so much later than others after a pause.
+/// Additional delay after a pause before a suspected row is tried, so that others are tried first.
 pub const AFTER_OTHERS: Duration = Duration::from_millis(100);
 
-/// Maximum number of suspected rows; rows that were deleted are among them.
+/// Maximum number of suspected rows, including rows that have been deleted since.
 const MAX_SUSPECTS: usize = 10_000;
 
-/// What is known of the rows of all collections.
+/// The failures and successes of providers that decide which rows are charged.
 #[derive(Default)]
 pub struct Suspects {
-    /// Batches that each model, by its name, has answered.
+    /// Number of batches that each model, by its name, has processed.
     answers: HashMap<String, u64>,
-    /// For each row at which its provider has failed, alone or with others, the number of answers when it last did.
+    /// For each row at which its provider has failed, alone or with others: the model's number of processed
+    /// batches at the last failure.
     failed: HashMap<(i64, Key), u64>,
 }
 
 impl Suspects {
-    /// Notes that a model has answered.
+    /// Counts a batch that a model has processed.
     pub fn answered(&mut self, model: &str) {
         *self.answers.entry(model.to_owned()).or_insert(0) += 1;
     }
@@ -36,8 +38,8 @@ impl Suspects {
         }
     }
 
-    /// Notes that the provider has failed at a batch of these rows. Returns whether the row is to blame, if it is a single one: the model
-    /// has answered for others since the provider last failed at it.
+    /// Records that the provider has failed at a batch of these rows. Returns true if the batch is a single
+    /// row that is to be charged: the model has processed other batches since the provider last failed at it.
     pub fn failed<'k>(
         &mut self,
         collection: i64,

@@ -1,4 +1,5 @@
-//! The loop of a worker that indexes the collections of a database. It sleeps without an open transaction.
+//! The loop of a worker that indexes the collections of a database. It sleeps only while no transaction is
+//! open.
 
 use crate::agent_log::has_steps_left;
 use crate::background::exit::{ExitReason, MAX_SLEEP, has_jobs_left, reload_after_sighup};
@@ -23,7 +24,7 @@ struct Worker {
     idle_since: Instant,
 }
 
-/// Runs the worker until it has been idle for long or must exit.
+/// Runs the worker until its idle timeout has passed or it must exit.
 pub fn run(database: u32, place: Place) -> ExitReason {
     let is_first = place == Place::FIRST_INDEXER;
     let mut worker = Worker {
@@ -33,7 +34,7 @@ pub fn run(database: u32, place: Place) -> ExitReason {
         backoff: BACKOFF,
         idle_since: Instant::now(),
     };
-    // What the coordinator does may have been left before the server was started.
+    // Work of the coordinator may be left from before the server was started.
     if is_first && (has_jobs_left() || has_steps_left()) {
         slots::ensure(Place::Coordinator);
     }
@@ -67,7 +68,7 @@ pub fn run(database: u32, place: Place) -> ExitReason {
 }
 
 impl Worker {
-    /// Pauses all work after a failure that is not to be charged to a row or a collection.
+    /// Pauses all work after a failure that no row or collection has caused.
     fn back_off(&mut self, error: &Error) {
         if self.backoff.is_idle() {
             log!("ragstone worker: {}: {}", error.code(), error.message);
@@ -97,7 +98,7 @@ impl Worker {
             && (idle > settings::sync_idle_timeout() || is_replaceable())
     }
 
-    /// Sleeps until the next waiting row or collection is due, the latch is set or an answer arrives.
+    /// Sleeps until a waiting row or collection is due, the latch is set or a response arrives.
     fn sleep(&mut self) {
         activity::report_idle();
         let timeout =

@@ -1,4 +1,4 @@
-//! A database's workers as processes: their entry points, their locks and their successors.
+//! A database's workers as processes: entry points, locks and successors.
 
 use crate::background::exit::{ExitReason, has_work_left};
 use crate::background::{coordinator_loop, sync_loop};
@@ -21,16 +21,16 @@ use std::time::{Duration, Instant};
 /// Maximum wait for the lock of a worker that is exiting.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// How often the lock is tried meanwhile.
+/// Interval between two tries to take the lock.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The lock of this worker's place, which [`request_successor`] releases as well.
+/// The lock of this worker's place. [`request_successor`] releases it as well.
 static LOCK: Mutex<Option<FileLock>> = Mutex::new(None);
 
 /// OID of the database and the place that this worker was started for.
 static STARTED_FOR: OnceLock<(u32, Place)> = OnceLock::new();
 
-/// Whether there is such a database.
+/// True once the worker is connected to its database.
 static IS_CONNECTED: AtomicBool = AtomicBool::new(false);
 
 background_worker_main!(ragstone_worker_main, run_indexer);
@@ -73,11 +73,12 @@ fn run(database: u32, place: Place) {
             Place::Indexer(_) => sync_loop::run(database, place),
         };
         keep(None);
-        // A session that queued work while the lock was held has not requested another worker.
+        // A session that queued work while this worker held the lock has not requested another worker.
         let is_done = reason == ExitReason::NotWanted
             || reason != ExitReason::Unfinished && !has_work_left(database, place);
         let is_requested = place.is_requested();
-        // The request is there before another process may be the last one and look for requests.
+        // The request must exist before another process may conclude that it is the last one and look for
+        // requests.
         if is_requested && !is_done && reason != ExitReason::Idle {
             slots::request_worker(database, place);
         }
@@ -88,7 +89,7 @@ fn run(database: u32, place: Place) {
         {
             return;
         }
-        // There is work, or no other process would serve the requests.
+        // Work is left, or no other process would serve the requests.
         match FileLock::take(&path) {
             Ok(Some(lock)) => keep(Some(lock)),
             _ => return,
@@ -97,13 +98,13 @@ fn run(database: u32, place: Place) {
     }
 }
 
-/// Holds a lock for the rest of the process, or releases the one that is held.
+/// Keeps a lock until the process exits or the next call, and releases the lock kept before.
 fn keep(lock: Option<FileLock>) {
     *LOCK.lock().unwrap_or_else(PoisonError::into_inner) = lock;
 }
 
-/// Takes the lock of a worker's place. If it is held, its holder may be exiting and no longer see the work that this worker was started
-/// for.
+/// Takes the lock of a worker's place. If another worker holds it, this function waits: that worker may be
+/// exiting and may have missed the work for which this one was started.
 fn take(path: &Path) -> Option<FileLock> {
     let until = Instant::now() + MAX_LOCK_WAIT;
     loop {
@@ -119,15 +120,16 @@ fn take(path: &Path) -> Option<FileLock> {
     }
 }
 
-/// Requests another worker if this one is terminated, since work may be left that no other process knows of; unless a command needs
-/// the database without other connections. A request is dropped where the database has a worker, so this one releases its lock first.
+/// Requests another worker if this one is terminated, because work may be left that no other process knows
+/// of, unless a command needs exclusive use of the database. A request is dropped if the database has a
+/// worker, so this worker releases its lock first.
 fn request_successor(code: i32) {
     keep(None);
     let Some((database, place)) = STARTED_FOR.get().copied() else { return };
     if code == 0 {
         return;
     }
-    // The database may not exist any more; then no other worker can do better.
+    // If the database no longer exists, no other worker could connect either.
     if !IS_CONNECTED.load(Ordering::Relaxed) && !is_told_to_end() {
         slots::serve_requests();
     } else if databases::is_wanted_exclusively(database) {

@@ -1,5 +1,6 @@
-//! Records of calls to providers, in `rag.calls`. The engine keeps a call that has ended until the database's coordinator has
-//! written it in a transaction of its own, so that the record outlives a rollback of the caller's transaction.
+//! Records of calls to providers, in `rag.calls`. The engine keeps a finished call until the database's
+//! coordinator has written it in a transaction of its own, so that the record outlives a rollback of the
+//! caller's transaction.
 //!
 //! [`writer`] takes the calls from the engine, [`rows`] writes and deletes rows.
 

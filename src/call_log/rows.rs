@@ -17,11 +17,11 @@ use ragstone_pg::text::{replace_unencodable, utf8_datum};
 /// Maximum number of old calls that one transaction deletes.
 const PRUNE_BATCH: i64 = 1000;
 
-/// Writes the calls that are not in the table yet, in a transaction of its own. A call that cannot be written with its prompt
-/// and reply is written without them.
+/// Writes the calls that are not in the table yet, in a transaction of its own. A call that cannot be written
+/// with its prompt and reply is written without them.
 ///
 /// # Errors
-/// The first error that prevents a call from being written. Some of the calls may have been written then.
+/// The first error that prevents a call from being written. Some of the calls may have been written by then.
 pub fn write(calls: &[Call]) -> Result<()> {
     if write_all(calls).is_ok() {
         return Ok(());
@@ -34,7 +34,7 @@ pub fn write(calls: &[Call]) -> Result<()> {
     Ok(())
 }
 
-/// Deletes a batch of the calls that are older than `rag.calls_retention`. Returns whether there may be more.
+/// Deletes a batch of the calls that are older than `rag.calls_retention`. Returns true if there may be more.
 pub fn prune() -> Result<bool> {
     let days = settings::calls_retention();
     if days == 0 {
@@ -51,8 +51,8 @@ fn write_all(calls: &[Call]) -> Result<()> {
     Ok(())
 }
 
-/// Runs `work` as the owner of the table in a transaction of its own. Returns 0 without running it if the extension has been
-/// dropped: the coordinator exits then, and the calls are discarded.
+/// Runs `work` as the owner of the table in a transaction of its own. Returns 0 without running it if the
+/// extension has been dropped: the coordinator then exits, and the calls are discarded.
 fn as_call_log_owner(work: impl FnOnce() -> Result<usize>) -> Result<usize> {
     in_limited_transaction(Limits::Locks, || {
         connect(|| if is_installed()? { as_owner(config_owner()?, work) } else { Ok(0) })
@@ -85,7 +85,8 @@ fn arguments(calls: &[Call]) -> [Arg; 16] {
     ]
 }
 
-/// The text of a model may have characters that the encoding of the database lacks.
+/// A text as a datum. The text of a model may contain characters that the database's encoding lacks; these
+/// are replaced.
 fn text_datum(text: &str) -> pg_sys::Datum {
     utf8_datum(&replace_unencodable(text.to_owned()))
 }
@@ -109,7 +110,7 @@ fn code(status: &Status) -> Option<String> {
     }
 }
 
-/// Whether the call counts against budgets. A call that a budget has refused does not.
+/// True if the call counts against budgets. A call that a budget has refused does not.
 fn is_counted(status: &Status) -> bool {
     !matches!(status, Status::Failed(FailureKind::BudgetSpent(_)))
 }

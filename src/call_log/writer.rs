@@ -1,4 +1,4 @@
-//! The coordinator's part in the records of calls: it writes calls that have ended, and deletes old ones.
+//! The coordinator's part of the call records: it writes finished calls, and deletes old ones.
 
 use crate::call_log::rows;
 use pgrx::log;
@@ -9,11 +9,11 @@ use ragstone_core::provider::Call;
 use ragstone_pg::error::Result;
 use std::time::{Duration, Instant};
 
-/// How often old calls are deleted.
+/// Interval at which old calls are deleted.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Whether the engine has calls of the database that are in progress or not written. If the coordinator exits before, the next
-/// one writes them, which starts at the next call.
+/// True if the engine has calls of the database that are in progress or not written yet. If the coordinator
+/// exits before they are written, the next coordinator, which the next call starts, writes them.
 pub fn has_calls_left(database: u32) -> bool {
     let answer = client::call_if_running(Request::CallsLeft { database });
     matches!(answer, Ok(Some(Response::Counts(counts))) if counts.iter().any(|count| *count > 0))
@@ -21,7 +21,7 @@ pub fn has_calls_left(database: u32) -> bool {
 
 /// Writes the records of the calls of a database.
 pub struct CallRecordWriter {
-    /// The calls that have ended.
+    /// The finished calls.
     pub inbox: MailboxReader<Calls>,
     prune_at: Instant,
 }
@@ -32,7 +32,7 @@ impl CallRecordWriter {
         Self { inbox: MailboxReader::open(database, Calls), prune_at: Instant::now() }
     }
 
-    /// Does all work that is due, as [`MailboxReader::poll`] does. Returns whether it wrote anything.
+    /// Does all work that is due, as [`MailboxReader::poll`] does. Returns true if it wrote anything.
     pub fn poll(&mut self) -> bool {
         self.prune();
         self.inbox.poll()
@@ -51,7 +51,7 @@ impl CallRecordWriter {
     }
 }
 
-/// The consumer of calls that have ended.
+/// The consumer of finished calls.
 pub struct Calls;
 
 impl MailboxConsumer for Calls {
@@ -72,7 +72,7 @@ impl MailboxConsumer for Calls {
     fn write(&mut self, (calls, lost): Self::Batch) -> Result<()> {
         if lost > 0 {
             log!(
-                "ragstone coordinator: {lost} calls to providers are not in rag.calls, since too many were waiting to be written"
+                "ragstone coordinator: dropped {lost} calls to providers, because too many were waiting to be written to rag.calls"
             );
         }
         rows::write(&calls)

@@ -3,20 +3,19 @@
 use crate::chat::session::Session;
 use crate::embedding::tokens::count_tokens_generously;
 use crate::provider::{CallOptions, Generator, Remote};
+use pgrx::PgLogLevel;
 use ragstone_core::chat;
 use ragstone_core::provider::{Message, Prompt, Role};
-use ragstone_pg::error::Result;
+use ragstone_pg::blame::is_rejected;
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::spi::{Arg, select};
 
-/// The history may fill one in this many parts of the model's context window.
+/// The history may take 1 / `HISTORY_SHARE` of the model's context window.
 const HISTORY_SHARE: u32 = 4;
 
-/// Maximum number of messages that are read. Older ones that are not summarised yet are left out.
+/// Maximum number of messages that are read. Older messages without a summary are left out.
 const MAX_MESSAGES: i64 = 200;
-
-/// Maximum number of tokens of a summary. The model is asked for 150 words.
-const MAX_SUMMARY_TOKENS: u32 = 400;
 
 /// The messages of a session that its summary does not cover.
 pub struct History {
@@ -39,7 +38,13 @@ impl History {
             )?;
             let row = |row| {
                 let role = if rows.text(row, 1)? == "user" { Role::User } else { Role::Assistant };
-                Some((rows.int8(row, 0)?, Message::new(role, rows.text(row, 2)?), rows.text(row, 3)))
+                let content = rows.text(row, 2)?;
+                // An answer of nothing tells the model nothing, and providers refuse it.
+                (!content.trim().is_empty()).then_some((
+                    rows.int8(row, 0)?,
+                    Message::new(role, content),
+                    rows.text(row, 3),
+                ))
             };
             Ok((0..rows.count).filter_map(row).collect::<Vec<_>>())
         })?;
@@ -48,7 +53,9 @@ impl History {
         Ok(Self { numbers, messages, last_question })
     }
 
-    /// The messages for the model. If they do not fit, the model first summarises the older ones, and the summary replaces them.
+    /// The messages for the model. If they do not fit, the model first summarises the older ones, and the
+    /// summary replaces them. Without a usable summary the older messages are left out this time, with a
+    /// NOTICE, and the next turn tries again.
     pub fn fit(
         mut self,
         session: &mut Session,
@@ -76,15 +83,36 @@ impl History {
     }
 
     fn summarise(&self, session: &mut Session, remote: &Remote, options: CallOptions) -> Result<()> {
-        let prompt = Prompt {
-            messages: chat::summarising(session.summary.as_deref(), &self.messages),
-            temperature: Some(0.0),
-            max_tokens: Some(MAX_SUMMARY_TOKENS),
-            ..Prompt::default()
-        };
-        session.summary = Some(remote.complete_as_step(prompt, options)?.content.trim().to_owned());
-        session.summarised =
-            self.numbers[..self.messages.len()].last().copied().unwrap_or(session.summarised);
+        let messages = chat::summarising(session.summary.as_deref(), &self.messages);
+        match ask_aside(remote, messages, options)? {
+            Some(summary) => {
+                session.summary = Some(summary);
+                session.summarised =
+                    self.numbers[..self.messages.len()].last().copied().unwrap_or(session.summarised);
+            }
+            None => Error::information("the earlier messages of the session could not be summarised")
+                .detail(format!("the model does not get {} of them for this answer", self.messages.len()))
+                .notice(PgLogLevel::NOTICE),
+        }
         Ok(())
     }
 }
+
+/// Asks the model for a text that the user does not see: a summary, or a question. `None` if the answer is
+/// empty or cut, or if the model refuses to answer: the conversation goes on without it.
+pub fn ask_aside(remote: &Remote, messages: Vec<Message>, options: CallOptions) -> Result<Option<String>> {
+    let max_tokens = (remote.context_tokens / HISTORY_SHARE).min(MAX_ASIDE_TOKENS);
+    // No temperature: some models refuse any.
+    let prompt = Prompt { messages, max_tokens: Some(max_tokens), ..Prompt::default() };
+    let completion = match remote.complete_as_step(prompt, options) {
+        Ok(completion) => completion,
+        Err(error) if is_rejected(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let is_whole = !matches!(completion.finish_reason.as_str(), "length" | "content_filter");
+    let text = completion.content.trim();
+    Ok((is_whole && !text.is_empty()).then(|| text.to_owned()))
+}
+
+/// Maximum number of tokens of such a text. It needs some 200; the rest is for a model's thoughts.
+const MAX_ASIDE_TOKENS: u32 = 2048;

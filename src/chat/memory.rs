@@ -1,4 +1,4 @@
-//! A session as the memory of an agent: the messages before a run, and the ones that the run adds.
+//! A session as the memory of an agent: the messages before a run, and the messages that the run adds.
 
 use crate::chat::history::History;
 use crate::chat::session::{NewMessage, Session};
@@ -7,7 +7,8 @@ use ragstone_core::chat::title;
 use ragstone_core::provider::Message;
 use ragstone_pg::error::Result;
 
-/// The messages of a session of the current role for the model. If they do not fit, the model first summarises the older ones.
+/// The messages of a session of the current role for the model. If they do not fit, the model first
+/// summarises the older ones.
 pub fn recall(session: i64, generator: &Generator, options: CallOptions) -> Result<Vec<Message>> {
     let mut session = Session::open(session)?;
     let before = session.summarised;

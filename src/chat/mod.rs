@@ -1,4 +1,5 @@
-//! Conversations: sessions with their messages, answered from a collection or by a language model alone.
+//! Conversations: sessions and their messages. Answers come from a collection, or from a language model
+//! alone.
 
 mod history;
 pub mod memory;

@@ -6,6 +6,7 @@ use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::owner::Owner;
 use ragstone_pg::spi::{Arg, run, select};
+use ragstone_pg::text::check_indexable;
 
 /// The arguments of `rag.set_persona`.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ pub fn set_persona(persona: &NewPersona) -> Result<i32> {
     if persona.name.trim().is_empty() || persona.instructions.trim().is_empty() {
         return Err(Error::bad_argument("a persona needs a name and instructions"));
     }
+    check_indexable(&persona.name, "name")?;
     check_temperature(persona.temperature)?;
     let role = Owner::who_makes()?.to_text()?;
     let name = Arg::text(&persona.name);

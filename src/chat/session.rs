@@ -12,9 +12,9 @@ use ragstone_pg::spi::{Arg, connect, run};
 /// The settings of a session, as arguments of `rag.create_session` or as stored.
 #[derive(Debug, Default)]
 pub struct NewSession {
-    /// Title; the beginning of the first message if none is given.
+    /// Title; None stands for the beginning of the first message.
     pub title: Option<String>,
-    /// Collection that answers are based on.
+    /// Collection on which answers are based.
     pub collection: Option<String>,
     /// Name of the persona.
     pub persona: Option<String>,
@@ -22,7 +22,8 @@ pub struct NewSession {
     pub model: Option<String>,
 }
 
-/// A session of the current role. Its row is locked until the transaction ends, so that concurrent turns follow one another.
+/// A session of the current role. Its row is locked until the transaction ends, so that concurrent turns run
+/// one after the other.
 #[derive(Debug)]
 pub struct Session {
     /// Number of the session.
@@ -42,15 +43,15 @@ pub struct NewMessage<'a> {
     pub role: &'a str,
     /// The text.
     pub content: &'a str,
-    /// Of an answer: the question of the search.
+    /// For an answer: the question of the search.
     pub question: Option<&'a str>,
-    /// Of an answer: its citations.
+    /// For an answer: its citations.
     pub citations: Option<&'a Jsonb>,
-    /// Of an answer: false if the collection has no answer.
+    /// For an answer: false if the collection has no answer.
     pub answered: Option<bool>,
-    /// Of an answer: name and version of the persona.
+    /// For an answer: name and version of the persona.
     pub persona: Option<&'a (String, i32)>,
-    /// Of an answer: the model.
+    /// For an answer: the model.
     pub model: Option<&'a str>,
 }
 
@@ -201,7 +202,7 @@ impl Session {
     }
 }
 
-/// The error that the current role has no such session.
+/// The error for a session that the current role does not have.
 fn unknown(id: i64) -> Error {
     Error::undefined(format!("session {id} does not exist"))
         .hint("See rag.sessions for yours, or make one with rag.create_session.")

@@ -1,4 +1,5 @@
-//! A turn of a conversation as a step of the session's current run. The step has no texts, since they are in `rag.messages`.
+//! A turn of a conversation as a step of the session's current run. The step contains no texts, because they
+//! are in `rag.messages`.
 
 use crate::agent_log;
 use crate::agent_log::{NewStep, OpenStep};
@@ -28,7 +29,7 @@ impl TurnStep {
         Ok(open.map(|open| Self { open, function: turn.function, input: input(turn) }))
     }
 
-    /// Does `work`, whose own steps are parts of this one.
+    /// Runs `work`, whose own steps become children of this one.
     pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
         self.open.within(work)
     }
@@ -36,7 +37,7 @@ impl TurnStep {
     /// Logs the step with the answer or the error.
     ///
     /// # Errors
-    /// Those of the log.
+    /// Errors of the log.
     pub fn end(self, done: &Result<ChatReply>) -> Result<()> {
         self.open.end(|| new(self.function, self.input), done, outcome)
     }

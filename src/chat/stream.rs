@@ -16,11 +16,12 @@ pub struct ChatDeltas {
 }
 
 enum StreamState {
-    /// The whole answer is known, and stored.
+    /// The whole answer is known and stored.
     Whole(ChatReply),
-    /// From a collection. The beginning is held back while it may still become the marker for no answer.
-    Collection { streamed: Box<StreamedAnswer>, held: Option<String> },
-    /// From a language model alone.
+    /// An answer from a collection. Its beginning is held back while it may still become the marker for no
+    /// answer.
+    Collection { streamed: Box<StreamedAnswer>, held: Option<String>, has_deltas: bool },
+    /// An answer from a language model alone.
     Model { deltas: Box<Deltas>, model: String },
     /// The answer has ended.
     Ended,
@@ -28,13 +29,13 @@ enum StreamState {
 
 enum Next {
     Delta(String),
-    /// The last part, if any, and the whole reply.
+    /// The last part of the answer, if any, and the whole reply.
     Last(Option<String>, ChatReply),
     Nothing,
 }
 
-/// Does a turn and returns the deltas of the answer as they arrive. The turn is a step of the session's current run, logged after the
-/// last delta.
+/// Executes a turn and returns the deltas of the answer as they arrive. The turn is a step of the session's
+/// current run; it is logged after the last delta.
 ///
 /// # Errors
 /// As [`chat`](crate::chat::turn::chat).
@@ -50,9 +51,11 @@ fn begin(turn: &Turn) -> Result<(PreparedTurn, StreamState)> {
     let prepared = prepare(turn)?;
     let state = match &prepared.source {
         AnswerSource::Collection(question) => match ask::stream(question)? {
-            Ok(streamed) => {
-                StreamState::Collection { streamed: Box::new(streamed), held: Some(String::new()) }
-            }
+            Ok(streamed) => StreamState::Collection {
+                streamed: Box::new(streamed),
+                held: Some(String::new()),
+                has_deltas: false,
+            },
             Err(answered) => StreamState::Whole(prepared.write_collection_answer(answered)?),
         },
         AnswerSource::Model(remote, prompt) => StreamState::Model {
@@ -80,7 +83,7 @@ impl Iterator for ChatDeltas {
     }
 }
 
-/// The next delta. After the last, or a failure, nothing comes.
+/// The next delta. After the last delta or an error, it returns [`Next::Nothing`].
 fn advance(prepared: &PreparedTurn, state: &mut StreamState) -> Result<Next> {
     let (delta, now) = match std::mem::replace(state, StreamState::Ended) {
         StreamState::Ended => return Ok(Next::Nothing),
@@ -90,16 +93,19 @@ fn advance(prepared: &PreparedTurn, state: &mut StreamState) -> Result<Next> {
             None => {
                 let completion = deltas.completion();
                 let completion = completion.ok_or_else(|| Error::internal("an answer that has not ended"))?;
-                return Ok(Next::Last(None, prepared.write_model_answer(&completion.content, &model)?));
+                return Ok(Next::Last(None, prepared.write_model_answer(completion, &model)?));
             }
         },
-        StreamState::Collection { mut streamed, mut held } => match next_of(&mut streamed, &mut held)? {
-            Some(delta) => (delta, StreamState::Collection { streamed, held }),
-            None => {
-                let reply = prepared.write_collection_answer(streamed.answered()?)?;
-                return Ok(Next::Last((!reply.answered).then(|| streamed.unanswered().to_owned()), reply));
+        StreamState::Collection { mut streamed, mut held, has_deltas } => {
+            match next_of(&mut streamed, &mut held)? {
+                Some(delta) => (delta, StreamState::Collection { streamed, held, has_deltas: true }),
+                None => {
+                    let reply = prepared.write_collection_answer(streamed.answered()?)?;
+                    let rest = (!reply.answered).then(|| streamed.unanswered(has_deltas)).flatten();
+                    return Ok(Next::Last(rest, reply));
+                }
             }
-        },
+        }
     };
     *state = now;
     Ok(Next::Delta(delta))
@@ -116,7 +122,7 @@ fn end(step: &mut Option<TurnStep>, done: &Result<ChatReply>) -> Result<()> {
     step.take().map_or(Ok(()), |step| step.end(done))
 }
 
-/// Logs an error. Returns it, or the error of the log.
+/// Logs an error. Returns this error, or the error of logging it.
 fn failed(step: &mut Option<TurnStep>, error: Error) -> Error {
     end(step, &Err(error.clone())).err().unwrap_or(error)
 }

@@ -2,19 +2,16 @@
 
 use crate::ask;
 use crate::ask::{CitedAnswer, Question};
-use crate::chat::history::History;
+use crate::chat::history::{History, ask_aside};
 use crate::chat::persona;
 use crate::chat::persona::Persona;
 use crate::chat::session::{NewMessage, Session};
-use crate::provider::{CallOptions, Generator, Remote};
+use crate::provider::{CallOptions, Generator, Remote, notice_shortcoming};
 use ragstone_core::ask::relevance::MIN_SIMILARITY;
 use ragstone_core::chat as core_chat;
-use ragstone_core::provider::{Message, Prompt, Role};
+use ragstone_core::provider::{Completion, Message, Prompt, Role};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Result};
-
-/// Maximum number of tokens of a question that is rewritten to be understood without the earlier messages.
-const MAX_QUESTION_TOKENS: u32 = 256;
+use ragstone_pg::error::Result;
 
 /// The arguments of `rag.chat`.
 #[derive(Debug)]
@@ -23,17 +20,17 @@ pub struct Turn {
     pub session: i64,
     /// The user's message.
     pub message: String,
-    /// Collection that answers are based on from now on.
+    /// Collection for this answer and the following ones.
     pub collection: Option<String>,
-    /// Name of the persona from now on.
+    /// Name of the persona for this answer and the following ones.
     pub persona: Option<String>,
-    /// The model from now on.
+    /// The model for this answer and the following ones.
     pub model: Option<String>,
     /// Maximum number of passages.
     pub k: i32,
     /// Maximum number of tokens of the answer.
     pub max_tokens: Option<u32>,
-    /// Timeout of each call, milliseconds.
+    /// Timeout of each call, in milliseconds.
     pub timeout_ms: Option<i32>,
     /// Name of the SQL function, for `rag.calls`.
     pub function: &'static str,
@@ -58,25 +55,25 @@ pub struct ChatReply {
     pub answered: bool,
 }
 
-/// A turn that lacks only its answer.
+/// A turn that is ready to be answered.
 pub struct PreparedTurn {
     /// The session, with the user's message in it.
     pub session: Session,
     /// The persona of the answer.
     pub persona: Persona,
-    /// What the answer is based on.
+    /// The source of the answer.
     pub source: AnswerSource,
 }
 
-/// What the answer of a turn is based on.
+/// The source of a turn's answer.
 pub enum AnswerSource {
-    /// From a collection.
+    /// A question to a collection.
     Collection(Box<Question>),
-    /// By a language model alone.
+    /// A prompt to a language model alone.
     Model(Box<Remote>, Prompt),
 }
 
-/// Does a turn and waits for the answer.
+/// Executes a turn and waits for the answer.
 pub fn chat(turn: &Turn) -> Result<ChatReply> {
     let prepared = prepare(turn)?;
     match &prepared.source {
@@ -85,17 +82,15 @@ pub fn chat(turn: &Turn) -> Result<ChatReply> {
             prepared.write_collection_answer(answered)
         }
         AnswerSource::Model(remote, prompt) => {
-            let content = remote.complete_streaming_as_step(prompt.clone(), turn.options())?.content;
-            prepared.write_model_answer(&content, &remote.name())
+            let completion = remote.complete_streaming_as_step(prompt.clone(), turn.options())?;
+            notice_shortcoming(&completion);
+            prepared.write_model_answer(&completion, &remote.name())
         }
     }
 }
 
 /// Locks the session, stores the user's message, and prepares the question or the prompt.
 pub fn prepare(turn: &Turn) -> Result<PreparedTurn> {
-    if turn.message.trim().is_empty() {
-        return Err(Error::bad_argument("message is empty"));
-    }
     let mut session = Session::open(turn.session)?;
     let settings = &mut session.settings;
     for (setting, given) in [
@@ -159,14 +154,11 @@ impl Turn {
         Ok(question)
     }
 
+    /// The message as a question that can be understood without the earlier messages; if the model gives
+    /// none, the message as it stands.
     fn rewrite(&self, remote: &Remote, history: &[Message]) -> Result<String> {
-        let prompt = Prompt {
-            messages: core_chat::rewriting(history, &self.message),
-            temperature: Some(0.0),
-            max_tokens: Some(MAX_QUESTION_TOKENS),
-            ..Prompt::default()
-        };
-        Ok(core_chat::rewritten(&remote.complete_as_step(prompt, self.options())?.content, &self.message))
+        let question = ask_aside(remote, core_chat::rewriting(history, &self.message), self.options())?;
+        Ok(core_chat::rewritten(question.as_deref().unwrap_or_default(), &self.message))
     }
 
     fn prompt(&self, persona: &Persona, history: Vec<Message>) -> Prompt {
@@ -208,12 +200,14 @@ impl PreparedTurn {
         })
     }
 
-    /// Stores an answer of a language model alone.
-    pub fn write_model_answer(&self, content: &str, model: &str) -> Result<ChatReply> {
+    /// Stores an answer from a language model alone. An answer that is empty, cut or refused does not count as
+    /// one.
+    pub fn write_model_answer(&self, completion: &Completion, model: &str) -> Result<ChatReply> {
+        let (content, answered) = (completion.content.as_str(), completion.is_answer());
         let message = self.session.write(&NewMessage {
             role: "assistant",
             content,
-            answered: Some(true),
+            answered: Some(answered),
             persona: self.persona.version.as_ref(),
             model: Some(model),
             ..NewMessage::default()
@@ -225,7 +219,7 @@ impl PreparedTurn {
             question: None,
             model: model.to_owned(),
             persona: self.persona.version.clone(),
-            answered: true,
+            answered,
         })
     }
 }

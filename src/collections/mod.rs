@@ -1,7 +1,9 @@
-//! Collections: a table's rows cut into chunks, each with its embedding and its words, in tables beside it.
+//! Collections: the rows of a table are split into chunks, which are stored, each with its embedding and its
+//! words, in tables beside the source.
 //!
-//! From the bottom: [`catalog`] has the definitions, [`queue`] the changed rows, [`indexing`] makes chunks of rows,
-//! [`capture`] sees what writers change, and [`lifecycle`] creates, refreshes, migrates and drops collections.
+//! In the order of their layers: [`catalog`] has the definitions, [`queue`] the changed rows, [`indexing`]
+//! turns rows into chunks, [`capture`] captures writers' changes, and [`lifecycle`] creates, refreshes,
+//! migrates and drops collections.
 
 pub mod capture;
 pub mod catalog;

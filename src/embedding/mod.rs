@@ -1,4 +1,4 @@
-//! Embeds texts through the engine, in requests that are small enough that a crash of the engine loses little work.
+//! Embeds texts through the engine. Requests are small, so that little work is lost if the engine crashes.
 
 pub mod tokens;
 
@@ -18,6 +18,7 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::session;
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::thread::LocalKey;
 
 /// Maximum number of texts in one request.
 const MAX_REQUEST_TEXTS: usize = 128;
@@ -25,15 +26,19 @@ const MAX_REQUEST_TEXTS: usize = 128;
 /// Maximum size of the texts in one request, unless a single text is larger.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
 
-/// Maximum number of requests that one call has in flight. Several let the engine sort many texts by length.
+/// Maximum number of requests that one call has in flight. Several requests let the engine sort many texts by
+/// length.
 const MAX_REQUESTS_IN_FLIGHT: usize = 8;
 
 thread_local! {
     /// Start of the statement in which the notice about overlong input was last raised.
-    static LAST_NOTICED_STATEMENT: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
+    static LAST_OVERLONG: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
+
+    /// The same for the notice about unknown texts.
+    static LAST_UNKNOWN: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
 }
 
-/// The tokenizer that measures texts for models of providers, whose own tokenizers are not installed.
+/// The tokenizer that measures texts for providers' models, whose own tokenizers are not installed.
 pub const TOKENIZER: &str = "all-MiniLM-L6-v2";
 
 /// A model with the prefix for documents or for queries.
@@ -44,22 +49,22 @@ pub struct Embedder {
     caller: Caller,
 }
 
-/// A description of a model that was asked for.
+/// The description of a model, or the request for it.
 pub enum Description {
-    /// It is known without a question.
+    /// The description is known without a request.
     Known(Box<Model>),
-    /// The engine was asked.
+    /// A request that was sent to the engine.
     Asked(Pending),
 }
 
-/// Texts that were sent together.
+/// Texts that were sent in one request.
 struct AskedSlice {
     asked: ReplayableCall,
-    /// The texts, if they may be asked for again in smaller slices.
+    /// The texts, if they may be sent again in smaller slices.
     kept: Vec<String>,
 }
 
-/// Where a model is.
+/// Location of a model.
 #[derive(Debug, Clone)]
 enum ModelLocation {
     /// Installed on this host.
@@ -69,13 +74,14 @@ enum ModelLocation {
 }
 
 impl Embedder {
-    /// From the arguments of an SQL function: no model stands for `rag.default_model`, kind is `document` or `query`.
+    /// Parses the arguments of an SQL function: `model` None stands for `rag.default_model`, `kind` is
+    /// `document` or `query`.
     pub fn new(model: Option<String>, kind: &str) -> Result<Self> {
         Self::find(&model_or_default(model)?, parse_kind(kind)?)
     }
 
-    /// A model by its name. A provider's model is looked up with the rights of the current role, in a transaction. The work counts
-    /// for this role, whichever is current when texts are sent.
+    /// A model by its name. A provider's model is looked up with the rights of the current role, in a
+    /// transaction. The engine's work is charged to this role, whichever role is current when texts are sent.
     pub fn find(model: &str, kind: Kind) -> Result<Self> {
         let location = match installed(model) {
             Some(name) => ModelLocation::Installed(name.to_owned()),
@@ -84,8 +90,8 @@ impl Embedder {
         Ok(Self { location, kind, caller: caller() })
     }
 
-    /// Describes the model. The number of dimensions of a provider's model is found by embedding a text, unless the
-    /// caller knows it.
+    /// Describes the model. The number of dimensions of a provider's model is determined by embedding a text,
+    /// unless the caller knows it.
     pub fn describe(&self, dimensions: Option<u32>) -> Result<Model> {
         match &self.location {
             ModelLocation::Installed(name) => describe(name),
@@ -96,7 +102,7 @@ impl Embedder {
         }
     }
 
-    /// Asks for the description of the model, which has so many dimensions.
+    /// Requests the description of the model, whose number of dimensions is known.
     pub fn ask_description(&self, dimensions: u32) -> Result<Description> {
         Ok(match &self.location {
             ModelLocation::Installed(name) => {
@@ -106,13 +112,14 @@ impl Embedder {
         })
     }
 
-    /// Whether the model is a provider's, so that the time for a request hardly depends on the number of its texts.
+    /// True if the model is a provider's. The duration of a request then hardly depends on the number of its
+    /// texts.
     pub fn is_remote(&self) -> bool {
         matches!(self.location, ModelLocation::Provider(_))
     }
 
-    /// Maximum size of one request of bulk work. What a provider takes in one request of its own comes back together, so that the
-    /// failure of one request loses nothing that another has brought.
+    /// Maximum size of one bulk request. For a provider's model it is at most one request to the provider, so
+    /// that a failure of one of these requests loses no result of another.
     pub fn max_request(&self) -> RequestSize {
         let own = RequestSize { texts: MAX_REQUEST_TEXTS, bytes: usize::MAX };
         match &self.location {
@@ -121,14 +128,14 @@ impl Embedder {
         }
     }
 
-    /// Notes that larger requests than this are refused.
+    /// Remembers that larger requests than this are refused.
     pub fn learn_max_request(&self, size: RequestSize) {
         if let ModelLocation::Provider(model) = &self.location {
             model.learn_max_request(size);
         }
     }
 
-    /// For whom it works.
+    /// The caller to which the engine charges the work.
     pub fn caller(&self) -> Caller {
         self.caller
     }
@@ -138,14 +145,14 @@ impl Embedder {
         Ok(plain_vectors(answer)?.dimensions)
     }
 
-    /// Embeds one text, before all bulk work.
+    /// Embeds one text, before any bulk work.
     pub fn embed_one(&self, text: String) -> Result<Vec<f32>> {
         check_input(&text)?;
         let answer = self.ask(Lane::Query, vec![text])?.wait()?;
         Ok(vectors(answer)?.values)
     }
 
-    /// Embeds texts, and returns their embeddings in the same order; a null has a null.
+    /// Embeds texts, and returns their embeddings in the same order; NULL for NULL.
     pub fn embed_many(&self, texts: Vec<Option<String>>) -> Result<Vec<Option<Vec<f32>>>> {
         let nulls: Vec<bool> = texts.iter().map(Option::is_none).collect();
         let texts: Vec<String> = texts.into_iter().flatten().collect();
@@ -176,8 +183,8 @@ impl Embedder {
 
     fn embed_slices(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
         let mut embeddings = Vec::with_capacity(texts.len());
-        // What a job asks for must not depend on what its process has learnt meanwhile: it asks for the same again, and is told the
-        // answers that have come.
+        // The requests of a job must not depend on sizes that its process has learnt meanwhile: the job must
+        // repeat the same requests in order to get the responses that have arrived.
         let (most, size) = match replay::is_active() {
             true => (usize::MAX, RequestSize { texts: MAX_REQUEST_TEXTS, bytes: usize::MAX }),
             false => (MAX_REQUESTS_IN_FLIGHT, self.max_request()),
@@ -196,12 +203,12 @@ impl Embedder {
     }
 
     fn ask_slice(&self, texts: Vec<String>) -> Result<AskedSlice> {
-        // Only a provider refuses several texts that it takes one by one.
+        // Only a provider may refuse several texts that it accepts one by one.
         let kept = if self.is_remote() { texts.clone() } else { Vec::new() };
         Ok(AskedSlice { asked: self.ask(Lane::Bulk, texts)?, kept })
     }
 
-    /// Waits for the embeddings of a slice. If a provider refuses it, its halves are asked for.
+    /// Waits for the embeddings of a slice. If a provider refuses it, its halves are sent.
     fn collect(&self, slice: AskedSlice, embeddings: &mut Vec<Vec<f32>>) -> Result<()> {
         match slice.asked.wait() {
             Ok(answer) => {
@@ -236,7 +243,7 @@ impl Embedder {
     }
 }
 
-/// The model that a call names, or `rag.default_model`.
+/// The model that the caller names, or `rag.default_model`.
 pub fn model_or_default(model: Option<String>) -> Result<String> {
     let model = model.unwrap_or_else(settings::default_model);
     if model.is_empty() {
@@ -265,14 +272,17 @@ pub fn description(answer: Response) -> Result<Model> {
 }
 
 /// The embeddings in a response to an Embed request. Raises a notice or an error about truncated texts, as
-/// `rag.overlong_input` says.
+/// `rag.overlong_input` says, and a notice about texts that the model does not know.
 pub fn vectors(answer: Response) -> Result<Vectors> {
     let vectors = plain_vectors(answer)?;
     check_lengths(&vectors)?;
+    if vectors.unknown > 0 {
+        once_a_statement(&LAST_UNKNOWN, notice_unknown);
+    }
     Ok(vectors)
 }
 
-/// The embeddings in a response to an Embed request, without a check for truncated texts.
+/// The embeddings in a response to an Embed request, without such checks.
 pub fn plain_vectors(answer: Response) -> Result<Vectors> {
     match answer {
         Response::Vectors(vectors) => Ok(vectors),
@@ -280,7 +290,8 @@ pub fn plain_vectors(answer: Response) -> Result<Vectors> {
     }
 }
 
-fn parse_kind(kind: &str) -> Result<Kind> {
+/// What a text is, from the argument of an SQL function.
+pub fn parse_kind(kind: &str) -> Result<Kind> {
     match kind {
         "query" => Ok(Kind::Query),
         "document" => Ok(Kind::Document),
@@ -288,7 +299,8 @@ fn parse_kind(kind: &str) -> Result<Kind> {
     }
 }
 
-fn check_input(text: &str) -> Result<()> {
+/// Refuses a text without anything to embed.
+pub fn check_input(text: &str) -> Result<()> {
     if text.trim().is_empty() {
         return Err(Error::bad_argument("input is empty")
             .hint("Leave empty texts out, or make them NULL with nullif."));
@@ -310,16 +322,31 @@ fn check_lengths(vectors: &Vectors) -> Result<()> {
             Err(overlong.hint("Cut it with rag.chunk, or set rag.overlong_input to 'notice'."))
         }
         OverlongInput::Notice => {
-            let statement = session::statement_start();
-            if LAST_NOTICED_STATEMENT.replace(statement) != statement {
+            once_a_statement(&LAST_OVERLONG, || {
                 overlong
                     .into_information()
                     .detail("Only its beginning is embedded.")
                     .hint("Cut it with rag.chunk, or set rag.overlong_input to 'ignore' or 'error'.")
                     .notice(PgLogLevel::NOTICE);
-            }
+            });
             Ok(())
         }
+    }
+}
+
+/// Texts that consist of one unknown token each have the same embedding, whatever they say.
+fn notice_unknown() {
+    Error::bad_argument("input consists mostly of characters that the model does not know")
+        .into_information()
+        .detail("Its embedding does not represent it well. The default model is for English.")
+        .hint("Use a model for the text's language.")
+        .notice(PgLogLevel::NOTICE);
+}
+
+fn once_a_statement(last: &'static LocalKey<Cell<pg_sys::TimestampTz>>, notice: impl FnOnce()) {
+    let statement = session::statement_start();
+    if last.replace(statement) != statement {
+        notice();
     }
 }
 

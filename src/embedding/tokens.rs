@@ -1,4 +1,4 @@
-//! Counts the tokens of texts.
+//! Counts tokens of texts.
 
 use crate::embedding::{model_or_default, tokenizer};
 use ragstone_client::engine::call::caller;
@@ -16,8 +16,9 @@ pub fn count_tokens(texts: Vec<String>, model: Option<String>) -> Result<Vec<u32
     }
 }
 
-/// Approximate upper bound of the tokens of each text in a provider's model. Our tokenizer skips white space and counts
-/// an unknown word as one token; tokenizers of language models produce at least one token for four bytes.
+/// Approximate upper bound for the number of tokens of each text in a provider's model. The local tokenizer
+/// skips white space and counts an unknown word as one token; tokenizers of language models produce at least
+/// one token for four bytes.
 pub fn count_tokens_generously(texts: Vec<String>) -> Result<Vec<u32>> {
     let least: Vec<u32> =
         texts.iter().map(|text| u32::try_from(text.len() / 4).unwrap_or(u32::MAX)).collect();

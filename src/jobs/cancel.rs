@@ -8,7 +8,8 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run};
 
-/// Cancels a job; false if it has ended. If a worker is doing it, the worker is interrupted and stores the status itself.
+/// Cancels a job. Returns false if the job has ended. If a worker is executing it, the worker is interrupted
+/// and stores the status itself.
 pub fn cancel(id: i64) -> Result<bool> {
     with_safe_search_path(|| {
         connect(|| {
@@ -20,7 +21,8 @@ pub fn cancel(id: i64) -> Result<bool> {
             let ticket = JobTicket { database: session::database(), role, job: id };
             match rows.text(0, 0).unwrap_or_default().as_str() {
                 "running" if job_registry::interrupt(&ticket, rows.int4(0, 1)) => Ok(true),
-                // No worker is doing it. One that is about to start will find it cancelled.
+                // No worker is executing the job. A worker that is about to start will find that it is
+                // cancelled.
                 "queued" | "running" => {
                     table.failed(id, &cancelled())?;
                     Ok(true)

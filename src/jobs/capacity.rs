@@ -1,5 +1,5 @@
-//! The workers of jobs that run on the server, and how many more may: `rag.max_job_workers` for all roles together, and
-//! `rag.max_job_workers_per_role`, so that no role keeps the others waiting.
+//! Counts the job workers that run on the server, and checks their limits: `rag.max_job_workers` for all
+//! roles together, and `rag.max_job_workers_per_role`, so that one role cannot keep the others waiting.
 
 use ragstone_client::processes::job_registry::{self, JobTicket};
 use ragstone_client::settings;
@@ -9,12 +9,12 @@ use std::collections::HashSet;
 pub struct Capacity(HashSet<JobTicket>);
 
 impl Capacity {
-    /// Those that have one now.
+    /// The jobs that have a worker now.
     pub fn now() -> Self {
         Self(job_registry::running().collect())
     }
 
-    /// Whether a job has a worker.
+    /// True if a job has a worker.
     pub fn has(&self, ticket: &JobTicket) -> bool {
         self.0.contains(ticket)
     }
@@ -24,12 +24,12 @@ impl Capacity {
         self.0.insert(ticket);
     }
 
-    /// Whether no job may begin.
+    /// True if no further job may start.
     pub fn is_exhausted(&self) -> bool {
         self.0.len() >= settings::max_job_workers()
     }
 
-    /// Whether no job of this role may begin.
+    /// True if no further job of this role may start.
     pub fn is_exhausted_for(&self, role: u32) -> bool {
         self.0.iter().filter(|ticket| ticket.role == role).count() >= settings::max_job_workers_per_role()
     }

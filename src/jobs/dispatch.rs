@@ -1,4 +1,5 @@
-//! The coordinator of a database has workers started for jobs, the oldest first, and fails the jobs that cannot be done.
+//! Starts workers for the jobs of a database, the oldest job first, on behalf of its coordinator. Jobs that
+//! cannot be executed fail.
 
 use crate::jobs::capacity::Capacity;
 use crate::jobs::handlers;
@@ -18,16 +19,17 @@ use ragstone_pg::spi::{Arg, connect, run};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Pauses after a failure of the dispatch, and after a worker of a job that could not start.
+/// Pauses after an error of the dispatch, and after a job's worker could not start.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// Maximum time between two looks for jobs: neither a changed setting nor the end of another database's job wakes the coordinator.
+/// Maximum time between two checks for jobs: neither a changed setting nor the end of another database's job
+/// wakes the coordinator.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time between two deletions of jobs that are older than `rag.jobs_retention`.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 
-/// The jobs of one database, as its coordinator sees them.
+/// The jobs of one database, from the view of its coordinator.
 pub struct Dispatch {
     database: u32,
     requested: HashMap<i64, RequestedWorker>,
@@ -37,7 +39,7 @@ pub struct Dispatch {
     looked: Option<Instant>,
     pruned: Option<Instant>,
     has_open_jobs: bool,
-    /// Whether the database has the extension.
+    /// True if the database has the extension.
     is_installed: bool,
 }
 
@@ -45,7 +47,7 @@ pub struct Dispatch {
 struct RequestedWorker {
     worker: StartingWorker,
     ticket: JobTicket,
-    /// Attempts of the job before this worker.
+    /// Number of attempts before this worker.
     attempts: i32,
 }
 
@@ -56,7 +58,7 @@ struct Postponed {
 }
 
 impl Dispatch {
-    /// The dispatch of a database whose coordinator starts.
+    /// The state when the coordinator of a database starts.
     pub fn new(database: u32) -> Self {
         Self {
             database,
@@ -71,19 +73,19 @@ impl Dispatch {
         }
     }
 
-    /// Whether there are jobs that have not ended.
+    /// True if there are jobs that have not ended.
     pub fn has_jobs(&self) -> bool {
         self.has_open_jobs
     }
 
-    /// Whether the database had the extension at the last look.
+    /// True if the database had the extension at the last check.
     pub fn is_installed(&self) -> bool {
         self.is_installed
     }
 
-    /// Has workers started for the jobs that are due, and returns whether there was one. An error is logged and not returned: it must
-    /// not delay the coordinator's other work. Called at each turn of its loop, many times a second while the log is written, so it
-    /// mostly does nothing.
+    /// Starts workers for the jobs that are due. Returns true if it started any. An error is logged instead
+    /// of returned, because it must not delay the coordinator's other work. The coordinator calls this in
+    /// each pass of its loop, many times a second while the log is written, so most calls do nothing.
     pub fn run_due(&mut self) -> bool {
         let now = Instant::now();
         if self.paused_until.is_some_and(|until| now < until) || !self.is_due(now) {
@@ -107,7 +109,8 @@ impl Dispatch {
         }
     }
 
-    /// Whether something may have changed: a job was submitted, a worker has ended, or the last look was some time ago.
+    /// True if a check is due: a job was submitted, a worker has ended, or the last check was
+    /// [`LOOK_INTERVAL`] ago.
     fn is_due(&self, now: Instant) -> bool {
         slots::take_submission(self.database)
             || self.looked.is_none_or(|at| now.duration_since(at) >= LOOK_INTERVAL)
@@ -128,7 +131,7 @@ impl Dispatch {
         self.request_workers(&open)
     }
 
-    /// Deletes old jobs, at times. Those that sessions have locked do not keep others from beginning.
+    /// Deletes old jobs at intervals. Jobs that sessions have locked do not prevent others from starting.
     fn delete_old(&mut self) {
         if self.pruned.is_some_and(|at| at.elapsed() <= PRUNE_INTERVAL) {
             return;
@@ -139,7 +142,7 @@ impl Dispatch {
         }
     }
 
-    /// Forgets workers that have ended. A job that its worker did not even begin is postponed.
+    /// Forgets workers that have ended. A job that its worker did not start is postponed.
     fn forget_ended_workers(&mut self, open: &[OpenJob]) {
         let ended: Vec<_> = self
             .requested
@@ -169,8 +172,8 @@ impl Dispatch {
         self.postponed.get(&id).is_some_and(|postponed| Instant::now() < postponed.until)
     }
 
-    /// Has workers started for open jobs, the oldest first, as far as `rag.max_job_workers` and the share of a role allow. Returns
-    /// whether there was one.
+    /// Starts workers for open jobs, the oldest first, within the limits of `rag.max_job_workers` and of each
+    /// role. Returns true if it started any.
     fn request_workers(&mut self, open: &[OpenJob]) -> Result<bool> {
         let mut capacity = Capacity::now();
         self.requested.values().for_each(|requested| capacity.add(requested.ticket));
@@ -183,7 +186,7 @@ impl Dispatch {
             if let Some(error) = job.permanent_error() {
                 let store = || connect(|| JobTable::find()?.failed(job.id, &error));
                 match in_limited_transaction(Limits::Locks, store) {
-                    // A session has cancelled it, and its transaction has not ended.
+                    // A session has cancelled the job, and its transaction has not ended yet.
                     Err(error) if error.is_lock_not_available() => self.postpone(job.id),
                     stored => stored?,
                 }
@@ -195,7 +198,7 @@ impl Dispatch {
             if capacity.is_exhausted_for(job.role) {
                 continue;
             }
-            // Without a free slot, the next look tries again.
+            // If no slot is free, the next check tries again.
             let Some(worker) = job_registry::register(&ticket) else {
                 lacks_slot = true;
                 break;

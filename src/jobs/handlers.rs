@@ -1,5 +1,5 @@
-//! Kinds of jobs that take more than one call of their SQL function. The folder that implements such a kind has a handler, which
-//! `_PG_init` registers, so that this folder depends on none of them.
+//! Kinds of jobs that consist of more than one call of their SQL function. The module that implements such a
+//! kind has a handler, which `_PG_init` registers, so that this module depends on none of them.
 
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
@@ -8,18 +8,21 @@ use std::sync::OnceLock;
 /// Writes the result of a job, in the open transaction.
 pub type WriteResult<'a> = &'a dyn Fn(&Jsonb) -> Result<()>;
 
-/// A kind of job and how it is done. It may be started again at any time: its handler continues after what is committed.
+/// A kind of job and its implementation. A job may be started again at any time: the handler continues after
+/// the committed work.
 #[derive(Debug)]
 pub struct Handler {
     /// Name of the kind.
     pub kind: &'static str,
-    /// The function in the schema `rag` whose arguments a job of this kind takes, and whose row is its result.
+    /// The function in the schema `rag` that defines the arguments of such a job, and whose row is its
+    /// result.
     pub function: &'static str,
-    /// Does a job with these arguments, in transactions of its own, and writes its result by `done`.
+    /// Executes a job with these arguments, in transactions of its own, and writes its result with `done`.
     pub run: fn(job: i64, args: &Jsonb, done: WriteResult) -> Result<()>,
-    /// Called when a job has failed or was cancelled, in the transaction that stores the error, as the owner of the table of jobs.
+    /// Called when a job has failed or was cancelled, in the transaction that stores the error, as the owner
+    /// of the table of jobs.
     pub failed: fn(job: i64, error: &Error) -> Result<()>,
-    /// Deletes what is older than `rag.jobs_retention`. Called as the owner of the table of jobs.
+    /// Deletes rows older than `rag.jobs_retention`. Called as the owner of the table of jobs.
     pub forget_old: fn() -> Result<()>,
 }
 

@@ -1,4 +1,5 @@
-//! The kinds of jobs: which SQL function each calls, and how its arguments are converted from JSON to their types.
+//! The kinds of jobs: the SQL function that each calls, and the conversion of its arguments from JSON to
+//! their types.
 
 use crate::jobs::handlers;
 use pgrx::pg_sys;
@@ -16,14 +17,15 @@ pub struct JobKind {
     pub name: &'static str,
     /// The function in the schema `rag`.
     function: &'static str,
-    /// Whether the result is one row rather than an array of rows.
+    /// True if the result is one row rather than an array of rows.
     one_row: bool,
-    /// Whether a job may be done again after its worker ended in the middle of it. A provider may then be paid twice.
+    /// True if a job may be executed again after its worker ended during the execution. A provider may then
+    /// be paid twice.
     pub repeatable: bool,
 }
 
-/// The kinds that are one call of their function. A new one is a line here, in the COMMENT of `sql/jobs.sql` and in
-/// docs/reference/jobs.md.
+/// The kinds that consist of one call of their function. To add a kind, add a line here, in the COMMENT of
+/// `sql/jobs.sql` and in docs/reference/jobs.md.
 const KINDS: &[JobKind] = &[
     JobKind { name: "embed", function: "embed", one_row: true, repeatable: true },
     JobKind { name: "search", function: "search", one_row: false, repeatable: true },
@@ -33,7 +35,7 @@ const KINDS: &[JobKind] = &[
     JobKind { name: "chat", function: "chat", one_row: true, repeatable: false },
 ];
 
-/// The statement that does a job. Its only column is the job's result.
+/// The statement that executes a job. Its only column is the job's result.
 pub struct JobStatement {
     /// SQL with a parameter for each argument.
     pub sql: String,
@@ -46,7 +48,7 @@ struct Signature {
     parameters: Vec<Parameter>,
 }
 
-/// All kinds, those with a handler included.
+/// All kinds, including those with a handler.
 fn all_kinds() -> impl Iterator<Item = JobKind> {
     let handled = handlers::all().map(|handler| JobKind {
         name: handler.kind,
@@ -58,7 +60,7 @@ fn all_kinds() -> impl Iterator<Item = JobKind> {
 }
 
 impl JobKind {
-    /// The kind of that name, if its function exists.
+    /// The kind of this name, if its function exists.
     pub fn find(name: &str) -> Result<Self> {
         let functions = Arg::texts(all_kinds().map(|kind| kind.function));
         let rows = run(
@@ -76,16 +78,17 @@ impl JobKind {
         })
     }
 
-    /// Whether a job of this kind may be done again. One of another version's kinds may not.
+    /// True if a job of this kind may be executed again. This is false for an unknown kind, which another
+    /// version may have defined.
     pub fn is_repeatable(name: &str) -> bool {
         all_kinds().any(|kind| kind.name == name && kind.repeatable)
     }
 
-    /// The statement for these arguments. Null for an argument with a default stands for the default.
+    /// The statement for these arguments. Null for an argument that has a default stands for the default.
     ///
     /// # Errors
-    /// 22023 if an argument is unknown, missing or of another shape than its type; the error of the type's input function if the text
-    /// is not a value of the type.
+    /// 22023 if an argument is unknown, missing or of another shape than its type; the error of the type's
+    /// input function if the text is not a value of the type.
     pub fn statement(self, args: &Jsonb) -> Result<JobStatement> {
         let given = json_arguments(args, "args")?;
         let whose = format!("a job of kind \"{}\"", self.name);
@@ -136,7 +139,7 @@ impl JobKind {
         let named: Vec<_> = signatures.iter().filter(|it| it.has_all_names(given)).collect();
         let complete: Vec<_> = named.iter().copied().filter(|it| it.missing_name(given).is_none()).collect();
         let shaped = complete.iter().copied().find(|it| it.has_shape_of(given));
-        // Converting the value reports a wrong shape.
+        // The conversion of the value reports a wrong shape.
         shaped.or(complete.first().copied()).ok_or_else(|| {
             let closest = named.first().copied().or(signatures.first());
             match closest.and_then(|it| it.missing_name(given)) {
@@ -145,7 +148,7 @@ impl JobKind {
                     self.name
                 )),
                 None => Error::bad_argument(format!(
-                    "arguments of a job of kind \"{}\" do not go together",
+                    "arguments of a job of kind \"{}\" cannot be combined",
                     self.name
                 )),
             }
@@ -183,7 +186,7 @@ impl Signature {
         required.map(|it| it.name.as_str()).find(|name| given.iter().all(|it| it.name != *name))
     }
 
-    /// Whether arrays are given where arrays are expected, and only there.
+    /// True if arrays are given where, and only where, arrays are expected.
     fn has_shape_of(&self, given: &[JsonArgument]) -> bool {
         given.iter().all(|given| self.parameter(&given.name).is_some_and(|parameter| parameter.fits(given)))
     }

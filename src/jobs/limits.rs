@@ -1,26 +1,26 @@
-//! Limits of time of a job: `statement_timeout` for each of its statements, as in a session of the submitter, and `timeout_ms` for the
-//! whole of it, the answers of models included.
+//! Time limits of a job: `statement_timeout` for each of its statements, as in a session of the submitter,
+//! and `timeout_ms` for the whole job, including the time that models take to answer.
 
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::time_limit::{self, Canceller, within};
 use std::cell::Cell;
 use std::time::Duration;
 
-/// Refuses a `timeout_ms` that no job can keep.
+/// Raises an error for a `timeout_ms` that is not positive.
 pub fn check_timeout(timeout_ms: Option<i32>) -> Result<()> {
     match timeout_ms {
         Some(timeout_ms) if timeout_ms <= 0 => {
             Err(Error::bad_argument(format!("timeout_ms must be more than 0, but is {timeout_ms}"))
-                .hint("Leave it out for a job without a limit of time."))
+                .hint("Leave it out for a job without a time limit."))
         }
         _ => Ok(()),
     }
 }
 
-/// Does the whole of a job, which may take `timeout_ms`.
+/// Runs a whole job, for at most `timeout_ms`.
 ///
 /// # Errors
-/// 57014 if it takes longer, whatever it does at that moment.
+/// 57014 if it takes longer.
 pub fn within_timeout(timeout_ms: Option<i32>, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let Some(timeout_ms) = timeout_ms else { return work() };
     let canceller = Cell::new(Canceller::Nobody);
@@ -32,20 +32,20 @@ pub fn within_timeout(timeout_ms: Option<i32>, work: impl FnOnce() -> Result<()>
     })
 }
 
-/// The `statement_timeout` of one statement of a job. Postgres arms it for statements that it receives from a client, and a job's
-/// worker has none.
+/// The `statement_timeout` of one statement of a job. PostgreSQL arms it only for statements from a client,
+/// and a job's worker has no client.
 pub struct StatementLimit {
     canceller: Cell<Canceller>,
     limit: Cell<Option<Duration>>,
 }
 
 impl StatementLimit {
-    /// A limit for a statement that has not begun.
+    /// A limit for a statement that has not started.
     pub fn new() -> Self {
         Self { canceller: Cell::new(Canceller::Nobody), limit: Cell::new(None) }
     }
 
-    /// Runs the statement, in its transaction.
+    /// Runs the statement, which is one transaction.
     pub fn run<T>(&self, statement: impl FnOnce() -> T) -> T {
         self.limit.set(time_limit::statement_timeout());
         match self.limit.get() {
@@ -54,11 +54,11 @@ impl StatementLimit {
         }
     }
 
-    /// What has become of the statement's transaction, with the limit as the reason if that ended it.
+    /// The result of the statement's transaction; if the limit ended it, the error names the limit.
     pub fn explain<T>(&self, done: Result<T>) -> Result<T> {
         explain(done, &self.canceller, || {
             let limit = self.limit.get().unwrap_or_default().as_millis();
-            // As Postgres has it, so that programs find what they know.
+            // The same message as PostgreSQL's own, so that programs recognise it.
             Error::out_of_time("canceling statement due to statement timeout")
                 .detail(format!("statement_timeout of the job's role in this database is {limit} ms."))
                 .hint("ALTER ROLE or ALTER DATABASE sets it; it does not count the time in which a job waits for a model.")

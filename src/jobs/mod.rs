@@ -1,10 +1,11 @@
-//! Jobs: calls of Ragstone's functions in a background worker that is connected as the submitter, so that the submitter's transaction
-//! need not stay open.
+//! Jobs: calls of Ragstone's functions in a background worker that is connected as the submitter, so that the
+//! submitter's transaction need not stay open.
 //!
-//! In the order of a job's life: [`submit`] stores it, [`dispatch`] has a worker started for it as soon as [`capacity`] allows, and
-//! [`run`] is that worker. The submitter uses [`read`], [`wait`] and [`cancel`], and sees by [`waiting`] why a job has not begun.
-//! [`kind`] has the functions that can be jobs, [`handlers`] the kinds that take more than one call of a function, [`limits`] how long
-//! one may take, [`open`] the jobs that have not ended, and [`record`] the table.
+//! In the order of a job's life: [`submit`] stores it, [`dispatch`] starts a worker for it as soon as
+//! [`capacity`] allows, and [`run`] is that worker. The submitter uses [`read`], [`wait`] and [`cancel`], and
+//! sees through [`waiting`] why a job has not started. [`kind`] has the functions that can be jobs,
+//! [`handlers`] the kinds that take more than one call of a function, [`limits`] the time limits, [`open`]
+//! the jobs that have not ended, and [`record`] the table.
 
 mod cancel;
 mod capacity;
@@ -32,22 +33,23 @@ pub use waiting::waits_for;
 use ragstone_client::processes::wake;
 use ragstone_pg::error::{Error, Result};
 
-/// Maximum number of times that a worker starts a job.
+/// Maximum number of attempts to execute a job.
 const MAX_ATTEMPTS: i32 = 3;
 
-/// The error that there is no such job, or none that the current role may see.
+/// The error for a job that does not exist, or that the current role may not see.
 fn unknown(id: i64) -> Error {
     Error::undefined(format!("job {id} does not exist"))
         .hint("rag.jobs shows your jobs; those that have ended are kept for rag.jobs_retention days.")
 }
 
-/// Refuses to wait for a job that was submitted by the current transaction and begins only when that commits.
+/// Raises an error for a job that the current transaction has submitted: it starts only after the commit, so
+/// waiting for it would never end.
 fn refuse_uncommitted(id: i64) -> Result<()> {
     if !wake::is_job_pending(id) {
         return Ok(());
     }
     Err(Error::wrong_state(format!(
-        "job {id} was submitted by this very transaction, and begins when that commits"
+        "job {id} was submitted by the current transaction, and starts when it commits"
     ))
     .hint("COMMIT first."))
 }

@@ -14,9 +14,9 @@ pub struct OpenJob {
     /// Number of the job.
     pub id: i64,
     kind: String,
-    /// Whether a worker has begun with it.
+    /// True if a worker has started the job.
     pub running: bool,
-    /// How often a worker has begun with it.
+    /// Number of times that a worker has started the job.
     pub attempts: i32,
     /// The submitter.
     pub role: u32,
@@ -26,28 +26,26 @@ pub struct OpenJob {
 }
 
 impl OpenJob {
-    /// The error of a job that no worker can do, now or later.
+    /// The error of a job that no worker will ever be able to execute.
     pub fn permanent_error(&self) -> Option<Error> {
         let lost = |message| {
-            Some(Error::unavailable(message).hint("Look into the server's log, and submit it again."))
+            Some(Error::unavailable(message).hint("See the server's log, and submit the job again."))
         };
         let Some(name) = &self.name else {
-            return Some(Error::undefined("the role that submitted the job does not exist any more"));
+            return Some(Error::undefined("the role that submitted the job no longer exists"));
         };
         if WORKER_NEEDS_LOGIN && !self.may_log_in {
             return Some(cannot_log_in(name));
         }
         if !self.may_connect {
-            return Some(Error::forbidden(format!(
-                "role \"{name}\" may not connect to the database any more"
-            )));
+            return Some(Error::forbidden(format!("role \"{name}\" may no longer connect to the database")));
         }
         if self.attempts >= MAX_ATTEMPTS {
-            return lost(format!("the job's worker ended {MAX_ATTEMPTS} times in the middle of it"));
+            return lost(format!("the job's worker ended {MAX_ATTEMPTS} times while it ran the job"));
         }
         if self.running && !JobKind::is_repeatable(&self.kind) {
             return lost(format!(
-                "the job's worker ended in the middle of it, and a job of kind \"{}\" is not done twice",
+                "the job's worker ended while it ran the job, and a job of kind \"{}\" is not run again",
                 self.kind
             ));
         }
@@ -65,14 +63,15 @@ const OPEN_JOBS: &str = "
     LEFT JOIN pg_roles r ON r.oid = j.submitter
     ORDER BY j.place, j.id LIMIT 256";
 
-/// Whether a database has jobs that have not ended.
+/// True if a database has jobs that have not ended.
 pub fn has_jobs() -> Result<bool> {
     let first = "SELECT FROM rag._job WHERE status IN ('queued', 'running') ORDER BY id LIMIT 1";
     let open = JobTable::find()?.write(|| in_index_order(|| run(first, &[])))?;
     Ok(open.count > 0)
 }
 
-/// The oldest of them, in their order. Of each role there are as many, so that none hides the jobs of another.
+/// The oldest open jobs, in ascending order of their numbers. The roles have equal shares, so that the jobs
+/// of one role cannot hide those of another.
 pub fn open_jobs() -> Result<Vec<OpenJob>> {
     let table = JobTable::find()?;
     let rows = table.write(|| by_index(|| run(OPEN_JOBS, &[])))?;

@@ -14,18 +14,19 @@ use ragstone_pg::text::replace_unencodable;
 use ragstone_pg::wait::for_latch;
 use std::time::{Duration, Instant};
 
-/// Maximum time between two reads of the table, whether or not the engine reports anything.
+/// Maximum time between two reads of the table, even if the engine reports nothing.
 pub const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// Pause between two reads of the table while no engine runs.
 const NO_ENGINE_PAUSE: Duration = Duration::from_millis(50);
 
-/// Seconds after the end of a job in which the engine may not know of it yet: the worker reports the end after it has committed.
+/// Time, in seconds, after the end of a job in which the engine may not know of the end yet: the worker
+/// reports it after its commit.
 const REPORT_DELAY_S: f64 = 2.0;
 
 /// A row of `rag.job_pieces`.
 pub struct Piece {
-    /// Number of the piece; none in a row that only has the status.
+    /// Number of the piece; None in a row that has the status only.
     pub seq: Option<i32>,
     /// A part of the answer.
     pub piece: Option<String>,
@@ -33,13 +34,13 @@ pub struct Piece {
     pub status: String,
 }
 
-/// The part of a job's row that waiting reads again and again.
+/// The part of a job's row that is read again and again during a wait.
 pub struct JobState {
     /// `queued`, `running`, `done`, `failed` or `cancelled`.
     pub status: String,
-    /// The attempt that is running; before it, the next one; after it, the last one.
+    /// The current attempt; before the job starts, the next one; after it has ended, the last one.
     pub run: JobRun,
-    /// Seconds since the job ended.
+    /// Time since the job ended, in seconds.
     since_end: Option<f64>,
 }
 
@@ -62,12 +63,12 @@ impl JobState {
         Ok(Self { status, run, since_end: rows.float8(0, 2) })
     }
 
-    /// Whether the job has ended.
+    /// True if the job has ended.
     pub fn has_ended(&self) -> bool {
         !matches!(self.status.as_str(), "queued" | "running")
     }
 
-    /// The number before the first piece of the attempt.
+    /// The number that precedes the attempt's first piece.
     fn base(&self) -> u32 {
         self.run.attempt.saturating_sub(1) * MAX_PIECES
     }
@@ -104,12 +105,12 @@ pub fn pieces(id: i64, after: u32, wait: Duration) -> Result<Vec<Piece>> {
         if left.is_zero() || end_is_known {
             return Ok(state.row());
         }
-        // Under REPEATABLE READ the table never shows the end.
+        // Under REPEATABLE READ the snapshot never shows the end of the job.
         end_is_known = found.ended;
     }
 }
 
-/// The pieces that the engine has; none, after a pause, if it cannot be reached.
+/// The pieces that the engine has; none, after `pause`, if the engine cannot be reached.
 pub fn engine(run: JobRun, after: u32, wait: Duration, pause: Duration) -> Result<Pieces> {
     match ask(run, after, wait) {
         Ok(Some(found)) => Ok(found),
@@ -121,7 +122,7 @@ pub fn engine(run: JobRun, after: u32, wait: Duration, pause: Duration) -> Resul
     }
 }
 
-/// The rows of these pieces. Only the last pieces have the job's own status.
+/// The rows for these pieces. Only the last pieces carry the job's own status.
 fn rows(state: &JobState, read: u32, found: Pieces) -> Vec<Piece> {
     let status = if found.ended { state.status.as_str() } else { "running" };
     let first = state.base() + read + 1;
@@ -135,8 +136,8 @@ fn rows(state: &JobState, read: u32, found: Pieces) -> Vec<Piece> {
         .collect()
 }
 
-/// The last row of a job that has ended. If not all pieces were read, it has the whole result as one piece, whose number shows that the
-/// answer starts again.
+/// The last row of a job that has ended. If some pieces were missed, it has the whole result as one piece,
+/// whose number shows that the answer starts again.
 fn last_row(id: i64, state: &JobState, after: u32, found: &Pieces) -> Result<Vec<Piece>> {
     let whole = state.base() + MAX_PIECES + 1;
     let complete = found.ended && !found.lost && found.posted > 0;
@@ -152,10 +153,10 @@ fn last_row(id: i64, state: &JobState, after: u32, found: &Pieces) -> Result<Vec
     Ok(vec![Piece { seq: i32::try_from(whole).ok(), piece: rows.text(0, 0), status: state.status.clone() }])
 }
 
-/// The result of a job; none if it has not ended.
+/// The result of a job; None if it has not ended.
 ///
 /// # Errors
-/// The error that the job failed with; 57014 if it was cancelled.
+/// The error with which the job failed; 57014 if it was cancelled.
 pub fn result(id: i64) -> Result<Option<Jsonb>> {
     refuse_uncommitted(id)?;
     with_safe_search_path(|| {

@@ -1,4 +1,4 @@
-//! The table of jobs, which only its owner may write.
+//! Access to the table of jobs, to which only its owner may write.
 
 use crate::jobs::handlers;
 use pgrx::pg_sys;
@@ -8,19 +8,19 @@ use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Channel of NOTIFY on which the number of a job is sent when it has ended.
+/// Channel of the notification that a job has ended. The payload is the job's number.
 const CHANNEL: &str = "rag_job";
 
 /// The table of jobs.
 #[derive(Debug, Clone, Copy)]
 pub struct JobTable {
-    /// OID of the table. It changes when the extension is dropped and created again.
+    /// OID of the table. It changes if the extension is dropped and created again.
     pub oid: pg_sys::Oid,
     owner: pg_sys::Oid,
 }
 
 impl JobTable {
-    /// The table as it is now.
+    /// The current table.
     pub fn find() -> Result<Self> {
         let rows = run("SELECT oid, relowner FROM pg_class WHERE oid = 'rag._job'::regclass", &[])?;
         match (rows.oid(0, 0), rows.oid(0, 1)) {
@@ -29,7 +29,7 @@ impl JobTable {
         }
     }
 
-    /// Does `work` as the owner of the table.
+    /// Runs `work` as the owner of the table.
     pub fn write<T>(self, work: impl FnOnce() -> T) -> T {
         as_owner(self.owner, work)
     }
@@ -76,7 +76,7 @@ impl JobTable {
         self.notify(id, rows.count)
     }
 
-    /// Notifies the listeners of the channel if a job has `ended`.
+    /// Notifies the listeners of the channel if the number of `ended` jobs is not 0.
     fn notify(self, id: i64, ended: usize) -> Result<()> {
         if ended > 0 {
             run("SELECT pg_notify($1, $2)", &[Arg::text(CHANNEL), Arg::text(&id.to_string())])?;

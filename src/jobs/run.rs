@@ -1,4 +1,5 @@
-//! The worker of one job. It is connected as the role that submitted the job, and writes the table of jobs as its owner.
+//! The worker of one job. It is connected as the role that submitted the job, and writes the table of jobs as
+//! its owner.
 
 use crate::jobs::MAX_ATTEMPTS;
 use crate::jobs::handlers::{self, Handler};
@@ -18,10 +19,11 @@ use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run as run_statement};
 use ragstone_pg::switch_user::set_for_session;
 
-/// Maximum number of attempts to store the error of a job. An interrupt that arrives late can end one of them.
+/// Maximum number of attempts to store the error of a job. A late interrupt can end one of them.
 const MAX_STORE_TRIES: usize = 3;
 
-/// Maximum number of transactions in which a job's function is called: one more for each call of a model that depends on another.
+/// Maximum number of transactions in which a job's function is called. Each model call that depends on the
+/// result of another one needs one more transaction.
 const MAX_ROUNDS: usize = 50;
 
 /// The job of this worker.
@@ -34,9 +36,10 @@ struct Job {
     timeout_ms: Option<i32>,
 }
 
-/// Does a job, unless it has been cancelled or done in the meantime.
+/// Executes a job, unless it was cancelled or finished in the meantime.
 pub fn run(ticket: &JobTicket) {
-    // These settings of the role are meant for its own transactions. The job can still set them itself.
+    // These settings of the role are meant for the role's own transactions. The job can still set them
+    // itself.
     set_for_session("default_transaction_read_only", "off");
     set_for_session("default_transaction_isolation", "read committed");
     let job = match in_transaction(|| with_safe_search_path(|| connect(|| Job::begin(ticket)))) {
@@ -99,7 +102,7 @@ impl Job {
     fn work_until_done(&self) -> Result<()> {
         in_rounds(self.id, || {
             let result = connect(|| replay::with_replay(|| self.work()))?;
-            // A user's function may have caught the error that ends the transaction.
+            // A user's function may have caught the error that is meant to end the transaction.
             if replay::has_deferred_calls() { Err(replay::suspended()) } else { self.done(result.as_ref()) }
         })
     }
@@ -120,9 +123,10 @@ impl Job {
     }
 }
 
-/// Does `work` of a job in a transaction. If it needs an answer of a model or a provider within [`replay::with_replay`], the transaction is
-/// rolled back, the call is made while no transaction is open, and `work` starts again in a new transaction with the answer. Each time
-/// it is one statement, for which `statement_timeout` holds.
+/// Runs `work` of a job in a transaction. If it needs the answer of a model or a provider within
+/// [`replay::with_replay`], the transaction is rolled back, the call is made while no transaction is open,
+/// and `work` starts again in a new transaction, which has the answer. `statement_timeout` applies to each of
+/// these transactions as to one statement.
 pub fn in_rounds<T>(job: i64, work: impl Fn() -> Result<T>) -> Result<T> {
     for _ in 0..MAX_ROUNDS {
         let limit = StatementLimit::new();
@@ -131,7 +135,7 @@ pub fn in_rounds<T>(job: i64, work: impl Fn() -> Result<T>) -> Result<T> {
             if replay::has_deferred_calls() { Err(replay::suspended()) } else { Ok(done) }
         });
         let done = limit.explain(done);
-        // After a cancel the recorded calls must not be made.
+        // After a cancel the deferred calls must not be made.
         let ends = done.as_ref().is_err_and(Error::ends_statement);
         if ends || !replay::has_deferred_calls() {
             replay::forget();
@@ -142,11 +146,11 @@ pub fn in_rounds<T>(job: i64, work: impl Fn() -> Result<T>) -> Result<T> {
             Ok(())
         })?;
     }
-    Err(Error::over_limit(format!("job {job} asked something else each of {MAX_ROUNDS} times"))
-        .hint("What the job reads changes faster than it is answered."))
+    Err(Error::over_limit(format!("job {job} sent different requests in each of {MAX_ROUNDS} attempts"))
+        .hint("Submit it again when the data that it reads changes less often."))
 }
 
-/// Logs an error after which the job is unchanged, so that another worker does it again.
+/// Logs an error that leaves the job unchanged, so that another worker executes it again.
 fn log_error(ticket: &JobTicket, error: &Error) {
     log!("ragstone job {}: {}: {}", ticket.job, error.code(), error.message);
 }

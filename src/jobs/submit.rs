@@ -11,22 +11,33 @@ use ragstone_pg::major_version::WORKER_NEEDS_LOGIN;
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::text::check_indexable;
 
-/// Maximum number of attempts to insert a job or find the one that has its key, which may be deleted in between.
+/// Maximum number of attempts to insert a job or to find the job with the same key, which may be deleted
+/// between both.
 const MAX_INSERT_TRIES: usize = 3;
 
 /// Submits a job, which begins when the transaction commits, and returns its number. Submitting the same key again as the same role
-/// returns the existing job; a concurrent submit waits for the first one to commit.
+/// returns the existing job; a concurrent submit waits for the first one to commit. `check` checks the values of arguments of the right
+/// types.
 ///
 /// # Errors
 /// 22023 for an invalid kind, argument or `timeout_ms`, or a key that belongs to another job; 42501 if a worker could not connect as
 /// the current role.
-pub fn submit(kind: &str, args: &Jsonb, key: Option<&str>, timeout_ms: Option<i32>) -> Result<i64> {
+pub fn submit(
+    kind: &str,
+    args: &Jsonb,
+    key: Option<&str>,
+    timeout_ms: Option<i32>,
+    check: impl FnOnce() -> Result<()>,
+) -> Result<i64> {
     check_timeout(timeout_ms)?;
+    key.map(|key| check_indexable(key, "idempotency_key")).transpose()?;
     let id = with_safe_search_path(|| {
         connect(|| {
             let kind = JobKind::find(kind)?;
             kind.statement(args)?;
+            check()?;
             let role = session::current_role();
             check_role(role)?;
             insert(kind, args, role, key, timeout_ms)
@@ -36,11 +47,12 @@ pub fn submit(kind: &str, args: &Jsonb, key: Option<&str>, timeout_ms: Option<i3
     Ok(id)
 }
 
-/// Submits a job as another role and returns its number. The caller has checked the kind, the arguments and the right to act for
-/// that role. It has the `timeout_ms` of the job that it continues, as long as there is a row of that.
+/// Submits a job as another role and returns its number. The caller has checked the kind, the arguments and
+/// the right to act for that role. The job gets the `timeout_ms` of the job `continues`, if that still
+/// exists.
 ///
 /// # Errors
-/// 42704 if there is no such role any more, 42501 if a worker could not connect as it.
+/// 42704 if the role no longer exists; 42501 if a worker could not connect as the role.
 pub fn submit_as(kind: &str, args: &Jsonb, role: pg_sys::Oid, continues: Option<i64>) -> Result<i64> {
     let id = with_safe_search_path(|| {
         connect(|| {
@@ -61,7 +73,7 @@ fn timeout_of(job: Option<i64>) -> Result<Option<i32>> {
 fn check_role(role: pg_sys::Oid) -> Result<()> {
     let rows = run("SELECT rolname::text, rolcanlogin FROM pg_roles WHERE oid = $1", &[Arg::new(role)])?;
     if rows.count == 0 {
-        return Err(Error::undefined(format!("role with OID {} does not exist any more", role.to_u32())));
+        return Err(Error::undefined(format!("role with OID {} no longer exists", role.to_u32())));
     }
     if WORKER_NEEDS_LOGIN && rows.boolean(0, 1) != Some(true) {
         return Err(cannot_log_in(&rows.text(0, 0).unwrap_or_default()));

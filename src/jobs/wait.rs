@@ -11,7 +11,7 @@ use ragstone_pg::spi::connect;
 use ragstone_pg::wait::for_latch;
 use std::time::{Duration, Instant};
 
-/// Pause before the table is read again after the engine has reported an end that the table does not show yet.
+/// Pause before the table is read again if the engine has reported an end that the table does not show yet.
 const RECHECK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits until a job has ended. The caller must be able to commit.
@@ -32,12 +32,12 @@ pub fn wait(id: i64, timeout: Option<Duration>) -> Result<()> {
             return Err(timed_out(id, &state.status));
         }
         slots::ensure(Place::Coordinator);
-        // Ends the snapshot, so that the wait does not hold back VACUUM.
+        // The commit releases the snapshot, so that the wait does not hold back VACUUM.
         commit();
         let left = left.min(MAX_PAUSE);
-        // Waits for the end only: no piece has a number above this.
+        // No piece has a number above this, so the engine responds only when the job ends.
         let found = engine(state.run, u32::MAX, left, left)?;
-        // The worker could not store the end if the table still does not show it.
+        // If the table still does not show the end, the worker could not store it.
         if found.ended && std::mem::replace(&mut end_is_known, true) {
             for_latch(left.min(RECHECK_PAUSE));
         }
@@ -45,6 +45,6 @@ pub fn wait(id: i64, timeout: Option<Duration>) -> Result<()> {
 }
 
 fn timed_out(id: i64, status: &str) -> Error {
-    Error::cancelled(format!("job {id} has not ended in time, but is {status}"))
+    Error::cancelled(format!("job {id} did not end within the timeout, and is {status}"))
         .hint("Wait again, or cancel it with rag.cancel_job.")
 }

@@ -1,4 +1,5 @@
-//! What queued jobs wait for, as `rag.jobs` shows it. It is found when it is asked for: no row has to change while jobs wait.
+//! The reasons why queued jobs wait, for the view `rag.jobs`. They are determined when the view is read, so
+//! that no row has to change while jobs wait.
 
 use crate::jobs::capacity::Capacity;
 use ragstone_client::processes::place::Place;
@@ -7,21 +8,22 @@ use ragstone_pg::session;
 use std::cell::RefCell;
 
 thread_local! {
-    /// What is so for all jobs of the database, found once in a statement, with the start of that.
+    /// The limits that apply to all jobs of the database, determined once per statement; with the start time
+    /// of the statement.
     static FOUND: RefCell<Option<(i64, WorkerLimits)>> = const { RefCell::new(None) };
 }
 
-/// What may keep jobs of this database from beginning.
+/// The limits that may prevent jobs of this database from starting.
 struct WorkerLimits {
-    /// Whether the coordinator, which has jobs begun, is there.
+    /// True if the database has a coordinator, which starts jobs.
     has_coordinator: bool,
-    /// Whether it has to wait for those of other databases.
+    /// True if the coordinator waits for a slot that coordinators of other databases use.
     is_coordinator_waiting: bool,
     lacks_slot: bool,
     capacity: Capacity,
 }
 
-/// The setting that keeps a queued job of `role` from beginning; none if it is about to begin.
+/// The setting that prevents a queued job of `role` from starting; None if it is about to start.
 pub fn waits_for(role: u32) -> Option<&'static str> {
     if session::is_standby() {
         return None;

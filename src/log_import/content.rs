@@ -5,14 +5,14 @@ use ragstone_pg::encoding;
 use ragstone_pg::error::Error;
 use std::borrow::Cow;
 
-/// A log in UTF-8: the caller's bytes if they are valid, else a converted copy.
+/// A log in UTF-8: the caller's bytes if they are valid, otherwise a converted copy.
 pub struct LogText<'a>(Cow<'a, [u8]>);
 
 impl<'a> LogText<'a> {
     /// The log of a `text` argument, whose bytes are in the server's encoding.
     pub fn of_text(bytes: &'a [u8]) -> Self {
         if encoding::is_utf8() {
-            // Postgres has validated the argument.
+            // PostgreSQL has validated the argument.
             return Self(Cow::Borrowed(bytes));
         }
         match encoding::decode(bytes) {
@@ -21,8 +21,8 @@ impl<'a> LogText<'a> {
         }
     }
 
-    /// The log of bytes that should be UTF-8. U+FFFD replaces invalid bytes and NUL, which a text of Postgres cannot contain, and a
-    /// NOTICE gives their number.
+    /// The log of bytes that should be UTF-8. Invalid bytes and NUL, which a `text` value cannot contain,
+    /// become U+FFFD, and a NOTICE gives their number.
     pub fn of_bytes(bytes: &'a [u8]) -> Self {
         if std::str::from_utf8(bytes).is_ok() && memchr::memchr(0, bytes).is_none() {
             return Self(Cow::Borrowed(bytes));

@@ -1,19 +1,24 @@
 //! Imports a log of another program as runs and steps.
 //!
-//! The log is parsed twice, which costs little compared to writing: the first pass finds the runs, their times and their
-//! outermost steps, and the second one writes the steps in batches.
+//! The log is parsed three times, which costs little compared to writing: the first two passes survey the runs
+//! (see [`Survey`]), and the third one writes the steps in batches. A run that was imported before is found by
+//! the digest of its steps, and is not written again.
 
 use crate::agent_log;
 use crate::agent_log::tables;
 use crate::log_import;
-use crate::log_import::LogText;
+use crate::log_import::survey::{Survey, SurveyedRun};
+use crate::log_import::values::{is_trace_id, json, text};
+use crate::log_import::{LogOptions, LogText};
 use pgrx::PgLogLevel;
-use ragstone_core::log::parse::{LogFormat, ParsedStep, StepStatus};
+use ragstone_core::log::parse::{ParsedStep, StepStatus};
 use ragstone_core::log::{self, Entry, RunEnd, RunStart, Step};
-use ragstone_pg::bytes::{Jsonb, JsonbRef};
+use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::owner::Owner;
+use ragstone_pg::spi::{Arg, connect, run as statement};
 use std::collections::HashMap;
 
 /// Maximum number of entries that are written at once.
@@ -22,14 +27,17 @@ const MAX_BATCH_ENTRIES: usize = 500;
 /// Number of ids that are taken from the sequence at once.
 const ID_BATCH: usize = 256;
 
+/// The attribute of a run with the digest of its steps.
+const DIGEST: &str = "log.digest";
+
 /// The agent of a run for which neither the caller nor the log names one.
 const DEFAULT_AGENT: &str = "imported";
 
 /// Options of an import.
 pub struct ImportOptions<'a> {
-    /// The format; detected for each line if none.
-    pub format: Option<LogFormat>,
-    /// The agent of all runs; the name of a run's outermost step if none.
+    /// How the log is parsed.
+    pub log: LogOptions,
+    /// The agent of all runs; None stands for the name of a run's outermost step.
     pub agent: Option<String>,
     /// A JSON object, the attributes of all runs.
     pub attributes: Option<JsonbRef<'a>>,
@@ -39,9 +47,9 @@ pub struct ImportOptions<'a> {
 pub struct ImportedRun {
     /// The run's number.
     pub run_id: i64,
-    /// The id of the run in the log; none for the run of the lines without one.
+    /// The id of the run in the log; None for the run of the lines without an id.
     pub run: Option<String>,
-    /// The name of what ran.
+    /// The agent's name.
     pub agent: String,
     /// Number of steps, including those of lines that were not understood.
     pub steps: i32,
@@ -59,12 +67,15 @@ pub fn import(content: &LogText, import: &ImportOptions) -> Result<Vec<ImportedR
         return Err(Error::bad_argument("attributes must be a JSON object"));
     }
     let mut survey = Survey::default();
-    log_import::parse(content, import.format, |row| survey.see(row));
+    log_import::parse(content, &import.log, |row| survey.see(row));
+    log_import::parse(content, &import.log, |row| survey.see_outermost(row));
+    survey.finish_digests(import.agent.as_deref());
     let owner = Owner::who_makes()?.to_text()?;
+    find_known(&mut survey, &owner)?;
     let mut writer = ImportWriter::new(survey, owner, import.agent.as_deref())?;
     writer.begin(attributes.as_deref())?;
     let mut outcome = Ok(());
-    log_import::parse(content, import.format, |row| {
+    log_import::parse(content, &import.log, |row| {
         if outcome.is_ok() {
             outcome = writer.step(row);
         }
@@ -75,78 +86,11 @@ pub fn import(content: &LogText, import: &ImportOptions) -> Result<Vec<ImportedR
     Ok(writer.imported())
 }
 
-/// The result of the first pass.
-#[derive(Default)]
-struct Survey {
-    runs: Vec<SurveyedRun>,
-    /// Indexes into `runs` by the id in the log; none for the lines without one.
-    indexes: HashMap<Option<Vec<u8>>, usize>,
-    /// Step numbers by run and span id; 0 before a number is assigned, and negative after the step has been written.
-    spans: HashMap<(usize, Vec<u8>), i64>,
-}
-
-/// A run of the log.
-#[derive(Default)]
-struct SurveyedRun {
-    id: i64,
-    key: Option<Vec<u8>>,
-    agent: String,
-    first_us: Option<i64>,
-    last_us: Option<i64>,
-    root: Option<RootStep>,
-    steps: i32,
-    unknown: i32,
-}
-
-/// The outermost step of a run.
-struct RootStep {
-    name: Option<String>,
-    started_us: Option<i64>,
-    input: Option<String>,
-    output: Option<String>,
-    error: Option<String>,
-    status: StepStatus,
-}
-
-impl Survey {
-    fn see(&mut self, row: &ParsedStep<'_>) {
-        let index = self.index(row.run);
-        let run = &mut self.runs[index];
-        run.steps += 1;
-        run.unknown += i32::from(row.format.is_none());
-        if let Some(started) = row.started_us {
-            let ended = started.saturating_add((row.duration_ms.unwrap_or_default() * 1000.0) as i64);
-            run.first_us = Some(run.first_us.map_or(started, |first| first.min(started)));
-            run.last_us = Some(run.last_us.map_or(ended, |last| last.max(ended)));
-        }
-        let Some(span) = row.span else { return };
-        if row.parent.is_none() && run.root.as_ref().is_none_or(|root| row.started_us < root.started_us) {
-            run.root = Some(RootStep {
-                name: row.name.map(text),
-                started_us: row.started_us,
-                input: row.input.and_then(json),
-                output: row.output.and_then(json),
-                error: row.error.map(text),
-                status: row.status,
-            });
-        }
-        self.spans.insert((index, span.to_vec()), 0);
-    }
-
-    fn index(&mut self, run: Option<&[u8]>) -> usize {
-        let key = run.map(<[u8]>::to_vec);
-        *self.indexes.entry(key).or_insert_with_key(|key| {
-            self.runs.push(SurveyedRun { key: key.clone(), ..SurveyedRun::default() });
-            self.runs.len() - 1
-        })
-    }
-}
-
 /// The second pass, which writes runs and steps.
 struct ImportWriter {
     survey: Survey,
     owner: String,
-    /// The time of steps that have none: that of the step before in the log, or now.
+    /// The time for steps that have none: that of the previous step in the log, or now.
     now_us: i64,
     ids: Vec<i64>,
     /// Number of steps of each run so far.
@@ -158,8 +102,8 @@ impl ImportWriter {
     fn new(mut survey: Survey, owner: String, agent: Option<&str>) -> Result<Self> {
         let count = survey.runs.len();
         let ids = tables::as_owner(|| (0..count).map(|_| tables::next_run()).collect::<Result<Vec<i64>>>())?;
-        for (run, id) in survey.runs.iter_mut().zip(ids) {
-            let named = run.root.as_ref().and_then(|root| root.name.clone()).filter(|name| !name.is_empty());
+        for (run, id) in survey.runs.iter_mut().zip(ids).filter(|(run, _)| !run.is_known) {
+            let named = run.root().and_then(|root| root.name.clone()).filter(|name| !name.is_empty());
             run.id = id;
             run.agent = agent.map(str::to_owned).or(named).unwrap_or_else(|| DEFAULT_AGENT.to_owned());
         }
@@ -170,16 +114,18 @@ impl ImportWriter {
 
     /// Writes the beginnings of the runs.
     fn begin(&mut self, attributes: Option<&str>) -> Result<()> {
-        for run in &self.survey.runs {
+        for run in self.survey.runs.iter().filter(|run| !run.is_known) {
             let key = run.key.as_deref().map(text);
-            let own: Vec<(&str, String)> = key.iter().map(|key| ("log.run", quote(key))).collect();
+            let mut own = vec![(DIGEST, quote(&run.digest()))];
+            own.extend(key.iter().map(|key| ("log.run", quote(key))));
             let is_trace = key.as_ref().is_some_and(|key| is_trace_id(key));
             self.entries.push(Entry::Start(RunStart {
                 id: run.id,
                 owner: self.owner.clone(),
                 agent: run.agent.clone(),
-                input: run.root.as_ref().and_then(|root| root.input.clone()),
+                input: run.root().and_then(|root| root.input.clone()),
                 trace_id: key.filter(|_| is_trace).map(|key| key.to_ascii_lowercase()),
+                parent_span_id: run.outer_span().filter(|_| is_trace),
                 attributes: with_members(attributes.map(str::to_owned), &own),
                 started_us: run.first_us.unwrap_or(self.now_us),
                 ..RunStart::default()
@@ -190,6 +136,9 @@ impl ImportWriter {
 
     fn step(&mut self, row: &ParsedStep<'_>) -> Result<()> {
         let index = self.survey.index(row.run);
+        if self.survey.runs[index].is_known {
+            return Ok(());
+        }
         let id = match row.span {
             Some(span) => self.id_of_span(index, span)?,
             None => self.next()?,
@@ -236,20 +185,20 @@ impl ImportWriter {
 
     /// Writes the ends of the runs.
     fn end(&mut self) -> Result<()> {
-        for run in &self.survey.runs {
-            let root = run.root.as_ref();
-            let status = match root.map(|root| root.status) {
-                Some(StepStatus::Error) => "failed",
-                Some(StepStatus::Cancelled) => "cancelled",
-                // The run had not ended when the log did.
-                Some(StepStatus::Running) => continue,
-                Some(StepStatus::Ok) | None => "done",
+        for run in self.survey.runs.iter().filter(|run| !run.is_known) {
+            let (status, error) = run.outcome();
+            let status = match status {
+                StepStatus::Error => "failed",
+                StepStatus::Cancelled => "cancelled",
+                // The run had not ended when the log was written.
+                StepStatus::Running => continue,
+                StepStatus::Ok => "done",
             };
             self.entries.push(Entry::End(RunEnd {
                 id: run.id,
                 status: status.to_owned(),
-                output: root.and_then(|root| root.output.clone()),
-                error: root.and_then(|root| root.error.clone()),
+                output: run.root().and_then(|root| root.output.clone()),
+                error: error.map(str::to_owned),
                 finished_us: run.last_us.unwrap_or(self.now_us),
                 ..RunEnd::default()
             }));
@@ -261,7 +210,8 @@ impl ImportWriter {
         agent_log::write(&std::mem::take(&mut self.entries)).map(|_| ())
     }
 
-    /// The number of the step with the given span id. It is assigned when the span is first named, as a parent or by its own step.
+    /// The number of the step with the given span id. It is assigned when the span is first named, as a
+    /// parent or by its own step.
     fn id_of_span(&mut self, index: usize, span: &[u8]) -> Result<i64> {
         let key = (index, span.to_vec());
         match self.survey.spans.get(&key).copied().unwrap_or_default() {
@@ -274,7 +224,8 @@ impl ImportWriter {
         }
     }
 
-    /// Whether the step of the span id is written for the first time. Its number is stored as negative from then on.
+    /// True if the step of the span id is written for the first time. Its number is stored as negative from
+    /// then on.
     fn claim(&mut self, index: usize, span: Option<&[u8]>) -> bool {
         let number = span.and_then(|span| self.survey.spans.get_mut(&(index, span.to_vec())));
         number.is_some_and(|number| {
@@ -294,7 +245,14 @@ impl ImportWriter {
     }
 
     fn imported(self) -> Vec<ImportedRun> {
-        let unknown: i32 = self.survey.runs.iter().map(|run| run.unknown).sum();
+        let known = self.survey.runs.iter().filter(|run| run.is_known).count();
+        if known > 0 {
+            Error::information(format!("{known} runs were imported before"))
+                .detail("Their steps are the same, so they are not imported again.")
+                .notice(PgLogLevel::NOTICE);
+        }
+        let written = self.survey.runs.iter().filter(|run| !run.is_known);
+        let unknown: i32 = written.map(|run| run.unknown).sum();
         if unknown > 0 {
             Error::information(format!("{unknown} lines were not understood"))
                 .detail("They are steps of kind custom, with the attribute unparsed and the line as output.")
@@ -304,20 +262,39 @@ impl ImportWriter {
             run_id: run.id,
             run: run.key.as_deref().map(text),
             agent: run.agent,
-            steps: run.steps,
-            unknown: run.unknown,
+            steps: if run.is_known { 0 } else { run.steps },
+            unknown: if run.is_known { 0 } else { run.unknown },
         };
         self.survey.runs.into_iter().map(imported).collect()
     }
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A `jsonb` with its header as JSON text.
-fn json(bytes: &[u8]) -> Option<String> {
-    bytes.get(4..).and_then(|bytes| Jsonb(bytes.to_vec()).to_json().ok())
+/// Marks the runs that were imported before. Of two sessions that import the same log, the second one waits for
+/// the first one's transaction.
+fn find_known(survey: &mut Survey, owner: &str) -> Result<()> {
+    let digests: Vec<String> = survey.runs.iter().map(SurveyedRun::digest).collect();
+    OwnLock::new("import", survey.lock_key()).wait_for_transaction();
+    let args = [Arg::text(owner), Arg::texts(&digests)];
+    let known: HashMap<String, (i64, String)> = connect(|| {
+        tables::as_owner(|| {
+            let rows = statement(
+                "SELECT pg_catalog.max(id), attributes OPERATOR(pg_catalog.->>) 'log.digest', pg_catalog.max(agent)
+                 FROM rag._runs
+                 WHERE owner OPERATOR(pg_catalog.=) $1::pg_catalog.name
+                 AND (attributes OPERATOR(pg_catalog.->>) 'log.digest') OPERATOR(pg_catalog.=) ANY ($2)
+                 GROUP BY 2",
+                &args,
+            )?;
+            let known = |row| Some((rows.text(row, 1)?, (rows.int8(row, 0)?, rows.text(row, 2)?)));
+            Ok((0..rows.count).filter_map(known).collect())
+        })
+    })?;
+    for (run, digest) in survey.runs.iter_mut().zip(&digests) {
+        if let Some((id, agent)) = known.get(digest) {
+            (run.id, run.agent, run.is_known) = (*id, agent.clone(), true);
+        }
+    }
+    Ok(())
 }
 
 /// A JSON object with additional members, whose values are JSON.
@@ -338,11 +315,4 @@ fn quote(text: &str) -> String {
     let mut json = String::with_capacity(text.len() + 2);
     log::quote(text, &mut json);
     json
-}
-
-/// Whether the key is a trace id: 32 hexadecimal digits that are not all zero (W3C Trace Context).
-fn is_trace_id(key: &str) -> bool {
-    key.len() == 32
-        && key.bytes().all(|byte| byte.is_ascii_hexdigit())
-        && key.bytes().any(|byte| byte != b'0')
 }

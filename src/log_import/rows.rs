@@ -9,7 +9,7 @@ use ragstone_pg::tuplestore::Tuplestore;
 /// Number of columns of the function.
 pub const COLUMNS: usize = 19;
 
-/// The rows that a call returns.
+/// The rows that one call of the function returns.
 pub struct ParsedRows {
     store: Tuplestore<COLUMNS>,
     is_utf8: bool,

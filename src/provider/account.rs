@@ -1,4 +1,4 @@
-//! The role that a call is made for, and its budgets.
+//! The role to which a call is charged, and its budgets.
 
 use pgrx::pg_sys;
 use ragstone_client::settings;
@@ -22,7 +22,8 @@ pub fn account(server: &str, function: &'static str) -> Result<Account> {
     })
 }
 
-/// The budgets that apply by now, whatever the transaction's snapshot has of them. The engine adds what has been spent since.
+/// The latest committed budgets that apply, whatever the transaction's snapshot shows. The engine adds the
+/// amounts spent since.
 fn budgets(role: pg_sys::Oid, server: &str) -> Result<Vec<Budget>> {
     let query = include_str!("../../sql/queries/budgets.sql");
     let rows = with_latest_snapshot(|| select(query, &[Arg::new(role), Arg::text(server)]))?;

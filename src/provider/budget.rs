@@ -1,5 +1,6 @@
-//! Checks rows of `rag.budgets`: a budget of a name that nobody has would limit nothing, and nobody would notice. A budget is a role's,
-//! and not its name's: it is kept under the name under which the role owns what it makes.
+//! Checks rows of `rag.budgets`: a budget for a role or provider that does not exist would limit nothing,
+//! unnoticed. A budget belongs to a role, not to a role's name: it is stored under the role's owner name,
+//! which `sql/owners.sql` describes.
 
 use pgrx::pg_sys;
 use ragstone_pg::error::{Error, Result};
@@ -8,14 +9,15 @@ use ragstone_pg::owner::Owner;
 use ragstone_pg::spi::{Arg, connect, select};
 use ragstone_pg::trigger::{Event, TriggerCall};
 
-/// Whether the provider exists, and whether bodies of functions are checked. A restore turns that off: its roles may come later, and
-/// budgets are kept under the right names already.
+/// Selects whether the provider exists, and whether `check_function_bodies` is on. A restore turns it off:
+/// its roles may be created later, and its budgets already have the right owner names.
 const QUERY: &str = "
     SELECT $1::name IS NULL OR EXISTS (SELECT FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
                                        WHERE s.srvname = $1::name AND w.fdwname = 'rag'),
            current_setting('check_function_bodies')::boolean";
 
-/// Checks the row that is inserted or updated, and returns it with the name under which its role owns.
+/// Checks the row that is inserted or updated, and returns it with its role replaced by the role's
+/// owner name.
 ///
 /// # Errors
 /// 42704 if there is no such role or provider.

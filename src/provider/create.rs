@@ -52,7 +52,8 @@ pub fn create(provider: &NewProvider) -> Result<()> {
         options.push((name, value));
     }
     let server = quoted(&provider.name);
-    // Errors are caught and raised again, since Postgres would add the statement with the key to their context.
+    // Errors are caught and raised again, because PostgreSQL would add the statement, which contains the key,
+    // to their context.
     connect(|| {
         in_subtransaction(|| {
             run_once(&format!("CREATE SERVER {server} FOREIGN DATA WRAPPER rag {}", clause(&options)))?;
@@ -65,7 +66,7 @@ pub fn create(provider: &NewProvider) -> Result<()> {
     })
 }
 
-/// Whether providers of this kind refuse calls without a key.
+/// True if providers of this kind refuse calls without a key.
 pub fn needs_key(kind: &str) -> bool {
     template::find(kind).is_some_and(|template| template.needs_key)
 }

@@ -13,8 +13,8 @@ use ragstone_core::protocol::{Kind, Model, Request};
 use ragstone_core::provider::{Account, Target};
 use ragstone_pg::error::{Error, Result};
 
-/// Maximum number of tokens of a chunk if the server has no option `embedding_max_tokens`. Providers accept more, but larger chunks
-/// make search results worse.
+/// Maximum number of tokens of a chunk if the server has no option `embedding_max_tokens`. Providers accept
+/// more, but larger chunks make search results worse.
 const DEFAULT_MAX_TOKENS: u32 = 512;
 
 /// A provider's embedding model.
@@ -23,13 +23,13 @@ pub struct EmbeddingModel {
     target: Target,
     key_file: KeyFile,
     model: String,
-    /// Number of dimensions, if the server's options choose it.
+    /// Number of dimensions, if the server's options set it.
     dimensions: Option<u32>,
     max_tokens: u32,
     account: Account,
 }
 
-/// The name of an installed model without the server `local`, or none if the model is a provider's.
+/// The name of an installed model, without the prefix `local/`; None if the model is a provider's.
 pub fn installed(name: &str) -> Option<&str> {
     match name.split_once('/') {
         None => Some(name),
@@ -43,12 +43,12 @@ impl EmbeddingModel {
         request_size::largest(self.target.server, &self.model, self.target.limits.max_texts as usize)
     }
 
-    /// Notes that the provider refuses larger requests than this.
+    /// Remembers that the provider refuses larger requests than this.
     pub fn learn_max_request(&self, size: RequestSize) {
         request_size::learn(self.target.server, &self.model, self.target.limits.max_texts as usize, size);
     }
 
-    /// The model named `server/model`, with the rights and the key of the current role.
+    /// The model `server/model`, with the rights and the key of the current role.
     pub fn find(name: &str) -> Result<Self> {
         let (server, model) = name.split_once('/').unwrap_or((name, ""));
         let found = find(server)?;
@@ -67,7 +67,7 @@ impl EmbeddingModel {
         })
     }
 
-    /// The name in SQL.
+    /// The model's name in SQL.
     pub fn name(&self) -> String {
         format!("{}/{}", self.target.name, self.model)
     }

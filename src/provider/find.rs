@@ -12,7 +12,7 @@ use ragstone_pg::switch_user::as_owner;
 /// A provider that the current role may use.
 #[derive(Debug)]
 pub struct Provider {
-    /// The target of calls, without a key that is in a file.
+    /// The target of calls. A key that is stored in a file is not included.
     pub target: Target,
     /// The file of its key.
     pub key_file: KeyFile,
@@ -20,7 +20,7 @@ pub struct Provider {
     pub options: Options,
 }
 
-/// The provider of that name, if the current role may use it.
+/// The provider of this name, if the current role may use it.
 ///
 /// # Errors
 /// 42704 if it does not exist, 42501 without USAGE on the server, 22023 if an option is missing.

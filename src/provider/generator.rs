@@ -1,4 +1,5 @@
-//! What the argument `model` of a function names: the extractive model that comes with Ragstone, or a provider's language model.
+//! The models that answer questions and prompts: the extractive model, which is part of Ragstone, or a
+//! provider's language model.
 
 use crate::provider::find::find;
 use crate::provider::key_file::KeyFile;
@@ -15,7 +16,7 @@ pub const EXTRACTIVE_MODEL: &str = "local/extractive";
 /// Context window of a model, in tokens, if its server has no option `context_window`.
 const DEFAULT_CONTEXT_TOKENS: u32 = 8192;
 
-/// A model that answers.
+/// A model that generates answers.
 #[derive(Debug)]
 pub enum Generator {
     /// Answers with the best sentences of the passages.
@@ -27,7 +28,7 @@ pub enum Generator {
 /// A provider's language model.
 #[derive(Debug)]
 pub struct Remote {
-    /// The provider, without a key that is in a file.
+    /// The provider. A key that is stored in a file is not included.
     pub target: Target,
     /// The file of its key.
     pub key_file: KeyFile,
@@ -38,7 +39,8 @@ pub struct Remote {
 }
 
 impl Generator {
-    /// The model of a name: `server/model`, or `server` for the server's default model. None means `rag.default_llm`.
+    /// The model of this name: `server/model`, or `server` for the server's default model. None stands for
+    /// `rag.default_llm`.
     ///
     /// # Errors
     /// 42704 if the server or model does not exist, 42501 if the current role may not use it.
@@ -65,7 +67,7 @@ impl Generator {
     /// The provider's model.
     ///
     /// # Errors
-    /// 42704 for the extractive model, which answers from passages only.
+    /// 42704 for the extractive model, which can answer from passages only.
     pub fn remote(self) -> Result<Remote> {
         match self {
             Self::Remote(remote) => Ok(*remote),
@@ -78,7 +80,7 @@ impl Generator {
         }
     }
 
-    /// The name in SQL.
+    /// The model's name in SQL.
     pub fn name(&self) -> String {
         match self {
             Self::Extractive => EXTRACTIVE_MODEL.to_owned(),
@@ -88,7 +90,7 @@ impl Generator {
 }
 
 impl Remote {
-    /// The name in SQL, `server/model`.
+    /// The model's name in SQL, `server/model`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.target.name, self.model)
     }

@@ -1,5 +1,5 @@
-//! Keys of providers that are kept in files. A backend reads them, since the engine's sandbox leaves the engine nothing but models and
-//! libraries.
+//! Reads provider keys that are stored in files. A backend reads them, because the engine's sandbox allows
+//! the engine to read models and libraries only.
 
 use ragstone_core::provider::{Key, Secret, Target};
 use ragstone_pg::error::{Error, Result};
@@ -10,7 +10,7 @@ use std::path::Path;
 /// Maximum size of a key file.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// The file of a provider's key, if its key is in a file.
+/// Path of the file with a provider's key, if its key is in a file.
 #[derive(Debug, Clone)]
 pub struct KeyFile(Option<String>);
 
@@ -20,7 +20,7 @@ impl KeyFile {
         Self(path.map(str::to_owned))
     }
 
-    /// The target of a call, with the key that is in the file now.
+    /// The target of a call, with the current key from the file.
     ///
     /// # Errors
     /// 42501 if the file cannot be read.
@@ -44,7 +44,7 @@ fn read(provider: &str, path: &str) -> Result<Secret> {
 }
 
 fn text_of(path: &Path) -> std::result::Result<String, String> {
-    // Checked before it is opened, because opening a pipe would block.
+    // This is checked before the file is opened, because opening a pipe would block.
     if !fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
         return Err("expected a file".into());
     }

@@ -4,8 +4,9 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{connect, run};
 
-/// Refuses the DDL command that has just ended if it gave the server options or a user mapping a key. The wrapper's validator cannot,
-/// since Postgres does not pass it the name of the server.
+/// Raises an error if the finished DDL command gave options to the server `local` or a key to one of its user
+/// mappings. The wrapper's validator cannot check this, because PostgreSQL does not pass it the name of the
+/// server.
 pub fn refuse_options() -> Result<()> {
     let query = include_str!("../../sql/queries/local.sql");
     let given = with_safe_search_path(|| connect(|| run(query, &[]).map(|rows| rows.count)))?;

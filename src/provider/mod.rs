@@ -1,9 +1,14 @@
-//! Providers of models outside this server: foreign servers of the wrapper `rag`, their keys, and calls of their models.
+//! Providers of models outside this server: foreign servers of the wrapper `rag`, their keys, and calls of
+//! their models.
 //!
-//! [`options`], [`template`], [`url`] and [`create`] are about servers, [`local`] about the one that stands for this host. [`find`],
-//! [`generator`] and [`embedding_model`] look up a model by name; [`key_file`] reads a key where it is kept in a file; [`request_size`] has what an embedding model takes at once. [`prompt`] makes a prompt of SQL arguments; [`call`] sends it,
-//! [`step`] logs it, [`stream`] and [`batch`] do both for an answer in parts and for many prompts. [`rerank`] scores documents, and
-//! [`account`] has the role and the budgets of each call, and [`budget`] checks what is made a budget.
+//! - Servers: [`options`], [`template`], [`url`] and [`create`]; [`local`] is the server that stands for this
+//!   host.
+//! - Look-up: [`find`], [`generator`] and [`embedding_model`] look up a model by name, [`key_file`] reads a
+//!   key from a file, and [`request_size`] has the maximum size of embedding requests.
+//! - Calls: [`prompt`] makes a prompt from SQL arguments, [`call`] sends it, and [`step`] logs it; [`stream`]
+//!   and [`batch`] do both for streamed answers and for many prompts. [`rerank`] scores documents.
+//! - Accounting: [`account`] has the role and the budgets of each call, and [`budget`] checks the definitions
+//!   of budgets.
 
 mod account;
 mod batch;
@@ -26,7 +31,7 @@ mod url;
 
 pub use batch::send_all;
 pub use budget::check_budget;
-pub use call::{CallOptions, completion};
+pub use call::{CallOptions, completion, notice_shortcoming};
 pub use create::{NewProvider, create, needs_key};
 pub use embedding_model::{EmbeddingModel, installed};
 pub use generator::{Generator, Remote};

@@ -8,7 +8,7 @@ use ragstone_pg::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// The kind of object that options belong to.
+/// The kind of object to which options belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Catalog {
     /// The foreign data wrapper.
@@ -29,7 +29,7 @@ enum Domain {
     Protocol,
     Text,
     Boolean,
-    /// A whole number from the first to the second.
+    /// A whole number within these limits, both inclusive.
     Number(u64, u64),
     Price,
 }
@@ -58,7 +58,8 @@ const SERVER_OPTIONS: &[(&str, Domain)] = &[
 const KEY_OPTIONS: [&str; 3] = ["api_key", "api_key_env", "api_key_file"];
 
 impl Catalog {
-    /// The kind of the catalog that Postgres passes to a validator, if such objects have options here.
+    /// The kind for the catalog OID that PostgreSQL passes to a validator; None if such objects have no
+    /// options.
     pub fn of(catalog: pg_sys::Oid) -> Option<Self> {
         match catalog {
             pg_sys::ForeignDataWrapperRelationId => Some(Self::Wrapper),
@@ -77,7 +78,7 @@ impl Catalog {
     }
 }
 
-/// Checks all options of an object, old and new. `superuser` says whether the current role is one.
+/// Checks all options of an object, old and new. `superuser` is true if the current role is a superuser.
 pub fn validate(catalog: Option<Catalog>, options: &Options, superuser: bool) -> Result<()> {
     let names = catalog.map(Catalog::names).unwrap_or_default();
     for name in options.0.keys() {
@@ -123,7 +124,7 @@ fn validate_mapping(options: &Options, superuser: bool) -> Result<()> {
             .hint("Give one of api_key, api_key_env and api_key_file."));
     }
     match options.0.iter().next() {
-        // The message does not show the value, which may be a key.
+        // The message does not contain the value, because it may be a key.
         Some((name, value)) if value.trim().is_empty() || value.contains(['\n', '\r', '\0']) => {
             Err(Error::bad_argument(format!("option \"{name}\" is empty or has more than one line")))
         }
@@ -226,7 +227,7 @@ impl Options {
         }
     }
 
-    /// The value of an option as a number, if it has one.
+    /// The value of an option as a number; None if the option is not set.
     pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
         self.get(name)?.parse().ok()
     }

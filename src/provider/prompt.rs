@@ -1,6 +1,6 @@
 //! Prompts from the arguments of SQL functions.
 
-use crate::provider::call::CallOptions;
+use crate::provider::call::{CallOptions, notice_shortcoming};
 use crate::provider::generator::{Generator, Remote};
 use ragstone_core::provider::{Completion, Message, Prompt, Role};
 use ragstone_pg::bytes::Jsonb;
@@ -8,12 +8,12 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::text::Utf8;
 use serde_json::Value;
 
-/// The arguments that all functions like `rag.generate` have.
+/// The arguments that `rag.generate` and similar functions share.
 #[derive(Debug)]
 pub struct GenerateOptions {
     /// Name of the SQL function, for `rag.calls`.
     pub function: &'static str,
-    /// `server/model`; none means `rag.default_llm`.
+    /// `server/model`; None stands for `rag.default_llm`.
     pub model: Option<Utf8>,
     /// The system prompt.
     pub system: Option<Utf8>,
@@ -21,11 +21,11 @@ pub struct GenerateOptions {
     pub temperature: Option<f64>,
     /// Maximum number of tokens of the answer.
     pub max_tokens: Option<i32>,
-    /// Texts at which the answer ends.
+    /// Stop sequences, at which the answer ends.
     pub stop: Option<Vec<Option<Utf8>>>,
     /// Seed of the sampling: with the same seed the answer is the same, if the provider supports it.
     pub seed: Option<i64>,
-    /// Timeout, milliseconds.
+    /// Timeout, in milliseconds.
     pub timeout_ms: Option<i32>,
     /// Members that are added to the JSON of the request.
     pub options: Option<Jsonb>,
@@ -58,6 +58,15 @@ impl GenerateOptions {
         })
     }
 
+    /// Refuses what no model takes.
+    pub fn check(&self, prompt: Option<&Utf8>) -> Result<()> {
+        self.timeout_ms.map(positive("timeout_ms")).transpose()?;
+        match prompt {
+            Some(prompt) => self.prompt_of_text(&prompt.0).map(|_| ()),
+            None => self.shared_prompt().map(|_| ()),
+        }
+    }
+
     /// A prompt with one user message.
     pub fn prompt_of_text(&self, text: &str) -> Result<Prompt> {
         let mut prompt = self.shared_prompt()?;
@@ -68,10 +77,12 @@ impl GenerateOptions {
     /// Sends a prompt and waits for the answer.
     pub fn complete(&self, prompt: Prompt) -> Result<Completion> {
         let remote = self.remote()?;
-        if self.function == "generate" {
-            return remote.complete_streaming_as_step(prompt, self.call_options());
-        }
-        remote.complete_as_step(prompt, self.call_options())
+        let completion = match self.function {
+            "generate" => remote.complete_streaming_as_step(prompt, self.call_options()),
+            _ => remote.complete_as_step(prompt, self.call_options()),
+        }?;
+        notice_shortcoming(&completion);
+        Ok(completion)
     }
 
     /// A prompt with messages, tools and a schema.
@@ -93,12 +104,13 @@ impl GenerateOptions {
             return Err(Error::bad_argument("neither prompt nor messages are given"));
         }
         all.tools = tools.as_ref().map(list).transpose()?;
-        all.schema = schema.as_ref().map(crate::provider::prompt::schema).transpose()?;
+        let text = |given: &Jsonb| crate::provider::prompt::schema(given, "schema");
+        all.schema = schema.as_ref().map(text).transpose()?;
         Ok(all)
     }
 }
 
-/// Refuses a temperature outside the range of all models.
+/// Raises an error for a temperature outside the range of all models.
 pub fn check_temperature(temperature: Option<f64>) -> Result<()> {
     match temperature {
         Some(temperature) if !(0.0..=10.0).contains(&temperature) => {
@@ -150,7 +162,7 @@ fn conversation(messages: &Jsonb) -> Result<Vec<Message>> {
             _ => return Err(wrong(number, "has no content that is a text")),
         };
         let tool_call_id = message["tool_call_id"].as_str().map(str::to_owned);
-        Ok(Message { role, content, tool_calls, tool_call_id })
+        Ok(Message { tool_calls, tool_call_id, ..Message::new(role, content) })
     };
     (1..).zip(messages).map(message).collect()
 }
@@ -163,9 +175,9 @@ fn list(tools: &Jsonb) -> Result<String> {
     checked(tools, Value::is_array, "tools must be a JSON array")
 }
 
-/// A JSON Schema as text.
-pub fn schema(schema: &Jsonb) -> Result<String> {
-    checked(schema, |it| it.is_object() || it.is_boolean(), "schema must be a JSON object")
+/// A JSON Schema, given as the argument `name`, as text.
+pub fn schema(schema: &Jsonb, name: &str) -> Result<String> {
+    checked(schema, |it| it.is_object() || it.is_boolean(), &format!("{name} must be a JSON object"))
 }
 
 fn checked(json: &Jsonb, is_right: impl Fn(&Value) -> bool, otherwise: &str) -> Result<String> {

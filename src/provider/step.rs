@@ -1,5 +1,5 @@
-//! Calls of a provider's language model as steps of the session's current run. Like `rag.calls`, the steps have prompts and answers
-//! only if `rag.log_prompts` is on.
+//! Calls of a provider's language model as steps of the session's current run. As in `rag.calls`, the steps
+//! contain prompts and answers only if `rag.log_prompts` is on.
 
 use crate::agent_log;
 use crate::agent_log::{NewStep, OpenStep, StepResult};
@@ -30,7 +30,7 @@ impl Remote {
     /// Logs one call of a batch with its answer or error.
     ///
     /// # Errors
-    /// Those of the log.
+    /// Errors of the log.
     pub fn log_answer(&self, options: CallOptions, answer: &Result<Completion>) -> Result<()> {
         let took = answer.as_ref().map_or(0.0, |completion| completion.usage.latency_ms);
         let model = self.name();

@@ -1,6 +1,6 @@
-//! The answer of a provider's language model, delta by delta.
+//! The answer of a provider's language model as a stream of deltas.
 
-use crate::provider::call::{CallOptions, completion};
+use crate::provider::call::{CallOptions, completion, notice_shortcoming};
 use crate::provider::generator::Remote;
 use crate::provider::step::ModelStep;
 use ragstone_client::engine::client::Pending;
@@ -42,7 +42,9 @@ impl Deltas {
         if let Some(step) = self.step.take() {
             step.end(&answer)?;
         }
-        self.completion = Some(answer?);
+        let answer = answer?;
+        notice_shortcoming(&answer);
+        self.completion = Some(answer);
         Ok(None)
     }
 }

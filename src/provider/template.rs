@@ -2,15 +2,15 @@
 
 use ragstone_core::provider::Wire;
 
-/// The common options of a kind of provider.
+/// The usual options of a kind of provider.
 pub struct Template {
     /// The argument `kind` of `rag.create_provider`.
     pub kind: &'static str,
     /// The option `protocol`.
     pub wire: Wire,
-    /// The option `base_url`; empty if each user has another one.
+    /// The option `base_url`; empty if each user has a different one.
     pub base_url: &'static str,
-    /// Whether the provider refuses calls without a key.
+    /// True if the provider refuses calls without a key.
     pub needs_key: bool,
 }
 
@@ -18,7 +18,7 @@ const fn template(kind: &'static str, wire: Wire, base_url: &'static str, needs_
     Template { kind, wire, base_url, needs_key }
 }
 
-/// All kinds, from each provider's own documentation of its API.
+/// All kinds, from the API documentation of each provider.
 pub const TEMPLATES: &[Template] = &[
     template("openai", Wire::OpenAi, "https://api.openai.com/v1", true),
     template("anthropic", Wire::Anthropic, "https://api.anthropic.com/v1", true),

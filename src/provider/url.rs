@@ -4,15 +4,16 @@ use http::Uri;
 use ragstone_pg::error::{Error, Result};
 use std::net::IpAddr;
 
-/// Checks that an address is http or https with a host, without a password, query or fragment. Without `allow_http`, http is for
-/// loopback addresses only, since keys and prompts would cross the network unencrypted.
+/// Checks that an address is http or https with a host, and without a password, query or fragment. Without
+/// `allow_http`, http is allowed for loopback addresses only, because keys and prompts would cross the
+/// network unencrypted.
 pub fn check(url: &str, allow_http: bool) -> Result<()> {
     let parsed: Uri = url.parse().map_err(|error| bad(url, &format!("{error}")))?;
     let (Some(scheme), Some(authority)) = (parsed.scheme_str(), parsed.authority()) else {
         return Err(bad(url, "it has no scheme or no host"));
     };
     if authority.as_str().contains('@') {
-        // The message does not show the address, which may have a password before the @.
+        // The message does not contain the address, because it may include a password before the @.
         return Err(Error::bad_argument("base_url must not hold a user or password")
             .hint("Give the key in a user mapping: OPTIONS (api_key '…')."));
     }

@@ -1,14 +1,16 @@
-//! Two rankings of a collection's chunks, which get deeper each round. They are made with the rights of the chunk
-//! table's owner: whether the caller may see a row is checked when the row is looked up. Where row-level security may hide rows from
-//! the caller, that is before the rankings are fused, since places and scaled scores would tell of hidden rows; and where it shows
-//! few rows, the rankings are of their chunks only.
+//! Makes a vector ranking and a text ranking of a collection's chunks, which get deeper in each block of results. They
+//! are made with the rights of the chunk table's owner; whether the caller may see a row is checked when the
+//! row is looked up. If row-level security may hide rows from the caller, this check happens before the
+//! rankings are fused, because ranks and scaled scores would reveal hidden rows. If the caller can see few
+//! rows only, the rankings contain only the chunks of these rows.
 
 use crate::collections::catalog::collection::Collection;
 use crate::search::demands::Demands;
 use crate::search::filter::Filter;
 use crate::search::lookup::WordLookup;
+use crate::search::metadata_filter::MetadataFilter;
 use crate::search::ranking::Ranking;
-use crate::search::request::{Mode, ParsedQuery, SearchRequest};
+use crate::search::request::{MAX_PAGED, Mode, ParsedQuery, SearchRequest};
 use crate::search::rows::Reader;
 use crate::search::text::TextSearch;
 use crate::search::vector::VectorSearch;
@@ -16,75 +18,76 @@ use crate::search::visible_rows::VisibleRows;
 use crate::search::within::Within;
 use pgrx::PgLogLevel;
 use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
-use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::switch_user::as_owner;
+use std::rc::Rc;
 
-/// Depth of each ranking in the first round, in chunks. With a weight of 0.5, the mean nDCG@10 over SciFact, Cranfield
-/// and a set of Anthropic's documentation is 0.700 for depths of 50, 100 and 200, and 0.697 for 1,000; with 100,
-/// weights of 0.4 and 0.6 give 0.695 and 0.697. Looking up the scores that a chunk has only in the other ranking gains
-/// nothing (0.698).
-const FIRST_DEPTH: usize = 100;
-
-/// First depth of a vector ranking that is not fused with another: the default of `hnsw.ef_search`.
+/// Depth of the first block, in chunks, if the vector ranking is not fused: the default of `hnsw.ef_search`. The
+/// block has half as many results, because the index finds the best chunks of a deeper ranking more surely.
 const FIRST_DEPTH_ALONE: usize = 40;
 
-/// Number of visible chunks in each ranking of the first round, where row-level security may hide others and both rankings count. Each
-/// candidate is looked for in the source; as said above, less than [`FIRST_DEPTH`] loses nothing.
+/// Number of visible chunks in each ranking of the first block, if row-level security may hide others and
+/// both rankings count. Each candidate is looked up in the source, so this number is small; as the
+/// measurement of depths shows, nothing is lost by it.
 const FIRST_VISIBLE_DEPTH: usize = 50;
 
-/// Factor by which each round is deeper than the one before.
+/// Factor by which a block is deeper than the previous one, beyond the results that pages show.
 const DEPTH_GROWTH: usize = 4;
 
-/// Where rows are hidden, the rankings are made this many times as deep to have as many visible chunks as are wanted. Where that is not
-/// enough, places and scores are not shown.
+/// If rows are hidden, the rankings are made up to this many times as deep as the wanted number of visible
+/// chunks. If that is not enough, ranks and scores are not shown.
 const MAX_HIDDEN_DEPTH: usize = 64;
 
-/// Smaller ones. There are few, so that there are few plans.
+/// Smaller factors for the depth. Their number is small, so that few plans are needed.
 const HIDDEN_DEPTHS: [usize; 11] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48];
 
-/// So much deeper than by the expected share of visible chunks: nine of ten rankings of 12 visible chunks are then deep enough.
+/// Safety factor for the depth that the expected share of visible chunks requires: nine of ten rankings of 12
+/// visible chunks are then deep enough.
 const MARGIN: f64 = 1.4;
 
 /// The candidates of one search.
 pub struct Candidates<'a> {
     mode: Mode,
     fusion: Fusion,
-    /// What the metadata must contain.
-    condition: Option<Jsonb>,
-    /// What restricts the rankings.
+    /// The condition that the metadata must meet.
+    condition: Option<Rc<MetadataFilter>>,
+    min_similarity: Option<f64>,
+    /// Depth of a block that is not the first.
+    block_depth: usize,
+    /// True until the first block is ranked.
+    is_first: bool,
+    /// The filter on the rankings.
     filter: Option<Filter>,
-    /// What the caller may see of the source, where that is not all.
+    /// The rows that row-level security lets the caller see; None if no policy applies.
     visible: Option<VisibleRows<'a>>,
-    /// The share of the rows that is thought to be visible, from 0 to 1.
+    /// The expected share of visible rows, from 0 to 1.
     share: f64,
     vector: Option<VectorSearch<'a>>,
     text: Option<TextSearch<'a>>,
-    /// Whether vectors alone are enough where the text index is damaged.
+    /// True if the vector ranking alone is sufficient when the text index is damaged.
     may_leave_text_out: bool,
-    /// The chunks that the query's operators leave, where these are not all.
+    /// The chunks that the query's operators allow; None stands for all.
     within: Option<Within>,
-    /// Whether the query makes demands of the hits' texts.
+    /// True if the query's operators require a check of the hits' texts.
     has_text_demands: bool,
-    /// Wanted length of each ranking, of chunks that the caller may see.
+    /// Wanted length of each ranking in the current block, in visible chunks.
     wanted: usize,
-    /// Length of each ranking that was made last, of all chunks.
+    /// Length of each ranking in the last round, in chunks, visible or not.
     depth: usize,
     exhausted: bool,
     are_complete: bool,
 }
 
 impl<'a> Candidates<'a> {
-    /// Sends the query to the engine, and looks up its words while the engine embeds it. The reader looks up chunks for this search.
+    /// Sends the query to the engine, and looks up its words while the engine embeds it. `reader` looks up
+    /// the chunks of this search.
     pub fn start(
         collection: &'a Collection,
         request: &'a SearchRequest,
         query: &ParsedQuery,
         reader: &mut Reader,
     ) -> Result<Self> {
-        let has = |wanted: bool| wanted.then_some(());
-        let vector =
-            has(request.mode.has_vector()).map(|()| VectorSearch::start(collection, &query.embedded));
+        let vector = request.needs_embedding().then(|| VectorSearch::start(collection, &query.embedded));
         let vector = vector.transpose()?;
         let visible = VisibleRows::find(collection)?;
         let (mut text, mut demands) = (None, Demands::none());
@@ -103,11 +106,14 @@ impl<'a> Candidates<'a> {
             });
             opened.or_else(|error| leave_text_out(may_leave_text_out, error))?;
         }
-        let wanted = if visible.is_some() { first_visible_depth(request) } else { first_depth(request) };
+        let wanted = first_depth(request, visible.is_some());
         let mut candidates = Self {
             mode: request.mode,
             fusion: request.fusion,
             condition: reader.filter().cloned(),
+            min_similarity: request.min_similarity,
+            block_depth: request.depth,
+            is_first: true,
             filter: None,
             visible,
             share: 1.0,
@@ -135,8 +141,8 @@ impl<'a> Candidates<'a> {
         Ok(candidates)
     }
 
-    /// Restricts the rankings to chunks that the caller may see, where these are few; else makes them as deep as it takes to have
-    /// enough of these, if a share of all chunks is visible.
+    /// If few chunks are visible, restricts the rankings to these. Otherwise makes the rankings deep enough
+    /// to contain the wanted number of visible chunks, if `share` is the share of visible chunks.
     fn restrict_or_deepen(&mut self, share: f64) -> Result<()> {
         let Some(visible) = &mut self.visible else { return Ok(()) };
         self.share = share;
@@ -170,28 +176,54 @@ impl<'a> Candidates<'a> {
             }
             let found = vector.scored.len() + text.scored.len();
             self.depth *= 2;
-            // Where texts are checked, too, what was left out says nothing about rows that the caller may not see.
+            // If texts are checked as well, the share of skipped chunks says nothing about the share of
+            // hidden rows.
             if !self.has_text_demands {
                 self.restrict_or_deepen((found + 1) as f64 / (looked_at + 1) as f64)?;
             }
             (vector, text) = self.rankings()?;
         }
-        self.exhausted = text.exhausted && vector.exhausted;
+        self.exhausted = text.exhausted && vector.exhausted || self.is_too_far(&vector);
+        if self.is_first && self.mode == Mode::Vector && !self.exhausted && self.visible.is_none() {
+            vector.scored.truncate(self.wanted / 2);
+        }
+        self.is_first = false;
+        // Whether others follow a ranking of the wanted length may depend on rows that the caller may not see.
+        let has_all_matches = text.exhausted && text.scored.len() < self.wanted;
         Ok(match self.mode {
-            Mode::Hybrid => fuse(&vector.scored, &text.scored, self.fusion),
+            Mode::Hybrid => fuse(&vector.scored, &text.scored, has_all_matches, self.fusion),
             Mode::Vector => alone(&vector.scored, true),
             Mode::Text => alone(&text.scored, false),
         })
     }
 
-    /// Whether the rankings may have chunks whose rows the caller may not see, or whose texts do not meet the query's demands.
+    /// True if no chunk after those of the vector ranking reaches the minimum similarity.
+    fn is_too_far(&self, vector: &Ranking) -> bool {
+        let last = vector.scored.last().map(|(_, similarity)| *similarity);
+        self.mode.has_vector() && last.zip(self.min_similarity).is_some_and(|(last, least)| last < least)
+    }
+
+    /// Looks up the similarities that the vector ranking does not contain, if the query is embedded.
+    pub fn measure<'f>(&mut self, fused: impl Iterator<Item = &'f mut Fused>) -> Result<()> {
+        let unknown: Vec<_> = fused.filter(|fused| fused.similarity.is_none()).collect();
+        let Some(vector) = self.vector.as_mut().filter(|_| !unknown.is_empty()) else { return Ok(()) };
+        let numbers: Vec<i64> = unknown.iter().map(|fused| fused.chunk).collect();
+        for (fused, similarity) in unknown.into_iter().zip(vector.similarities(&numbers)?) {
+            fused.similarity = Some(similarity);
+        }
+        Ok(())
+    }
+
+    /// True if the rankings may contain chunks whose rows the caller may not see, or whose texts do not meet
+    /// the query's demands.
     fn may_rank_others(&self) -> bool {
         let may_rank_hidden =
             self.visible.is_some() && !self.filter.as_ref().is_some_and(Filter::is_of_visible);
         may_rank_hidden || self.has_text_demands
     }
 
-    /// Whether places and scores are the same as if there were no rows that the caller may not see, but for how rare words are.
+    /// True if ranks and scores are the same as without the rows that the caller may not see, apart from the
+    /// frequencies of words.
     pub fn are_scores_of_visible_rows(&self) -> bool {
         self.are_complete || self.visible.is_none()
     }
@@ -199,7 +231,7 @@ impl<'a> Candidates<'a> {
     fn rankings(&mut self) -> Result<(Ranking, Ranking)> {
         let filter = self.filter.as_ref();
         let nothing = || Ranking { scored: Vec::new(), exhausted: true };
-        // The text ranking comes first, since the engine is still embedding the query.
+        // The text ranking comes first, because the engine is still embedding the query.
         let text = match self.text.as_mut().map(|text| text.best(self.depth, filter)) {
             None => nothing(),
             Some(Ok(ranking)) => ranking,
@@ -210,7 +242,8 @@ impl<'a> Candidates<'a> {
             }
         };
         let within = self.within.as_ref().filter(|_| !filter.is_some_and(Filter::is_list));
-        let vector = match (&mut self.vector, within) {
+        let vector = self.vector.as_mut().filter(|_| self.mode.has_vector());
+        let vector = match (vector, within) {
             (None, _) => nothing(),
             (Some(vector), None) => vector.best(self.depth, filter)?,
             (Some(vector), Some(within)) => best_within(vector, self.depth, filter, within)?,
@@ -218,20 +251,26 @@ impl<'a> Candidates<'a> {
         Ok((vector, text))
     }
 
-    /// Increases the depth; false if all chunks are ranked already.
+    /// Goes on to the next block. Returns false if there are no more results.
     pub fn deepen(&mut self) -> bool {
-        self.wanted *= DEPTH_GROWTH;
+        self.wanted = match self.mode {
+            Mode::Text => self.wanted * DEPTH_GROWTH,
+            _ if self.wanted < self.block_depth => self.block_depth,
+            _ if self.wanted < MAX_PAGED => self.wanted + self.block_depth,
+            _ => self.wanted * DEPTH_GROWTH,
+        };
         self.depth = self.depth.max(self.wanted);
         !self.exhausted
     }
 
-    /// The search by embeddings, if there was one.
+    /// The vector search, if there was one.
     pub fn into_vector(self) -> Option<VectorSearch<'a>> {
         self.vector
     }
 }
 
-/// Goes on by vectors alone, with a warning, where that is enough and the text index is damaged.
+/// Continues with the vector ranking alone, after a WARNING, if that is allowed and the text index is
+/// damaged; otherwise returns the error.
 fn leave_text_out(may_leave_it_out: bool, mut error: Error) -> Result<()> {
     if !may_leave_it_out || !error.is_of_corrupted_data() {
         return Err(error);
@@ -241,7 +280,8 @@ fn leave_text_out(may_leave_it_out: bool, mut error: Error) -> Result<()> {
     Ok(())
 }
 
-/// The best of some chunks by their embeddings: of ever deeper rankings of all.
+/// The best of the allowed chunks by their embeddings. The ranking of all chunks is deepened until it
+/// contains enough of them.
 fn best_within(
     vector: &mut VectorSearch,
     wanted: usize,
@@ -261,27 +301,24 @@ fn best_within(
     }
 }
 
-/// A text ranking is exact, so it needs only a few more chunks than will be shown, since rows may be deleted or hidden.
-/// There are few other depths, so that there are few plans: the planner chooses the HNSW index only for a constant
-/// LIMIT.
-fn first_depth(request: &SearchRequest) -> usize {
-    if request.mode == Mode::Text {
-        return request.k + request.k / 4 + 4;
+/// Depth of the first block. It does not depend on the number of results, and neither do the depths of the
+/// others, so that all pages of a search are parts of one list. A text ranking is exact at any depth: it needs only a
+/// few more chunks than there are results, in case rows are deleted or hidden, and more if each hidden candidate
+/// is looked up. There are few depths with vectors, so that few plans are needed: the planner chooses the HNSW
+/// index only for a constant LIMIT.
+fn first_depth(request: &SearchRequest, may_hide: bool) -> usize {
+    let results = request.page_offset + request.k;
+    match request.mode {
+        Mode::Text if may_hide => results + results / 8 + 1,
+        Mode::Text => results + results / 4 + 4,
+        Mode::Vector if may_hide => request.depth.min(FIRST_DEPTH_ALONE / 2),
+        Mode::Vector => request.depth.min(FIRST_DEPTH_ALONE),
+        Mode::Hybrid if may_hide => request.depth.min(FIRST_VISIBLE_DEPTH),
+        Mode::Hybrid => request.depth,
     }
-    let mut depth = if request.mode == Mode::Vector { FIRST_DEPTH_ALONE } else { FIRST_DEPTH };
-    while depth < 2 * request.k {
-        depth *= 2;
-    }
-    depth
 }
 
-/// The same where row-level security may hide rows: candidates that are hidden do not count.
-fn first_visible_depth(request: &SearchRequest) -> usize {
-    let least = if request.mode == Mode::Hybrid { FIRST_VISIBLE_DEPTH } else { 0 };
-    least.max(request.k + request.k / 8 + 1)
-}
-
-/// A ranking that is not fused with another keeps its scores.
+/// The hits of a ranking that is not fused, with their original scores.
 fn alone(scored: &[Scored], is_vector: bool) -> Vec<Fused> {
     let rank = |place: u32, wanted: bool| wanted.then_some(place);
     (1..)
@@ -291,6 +328,7 @@ fn alone(scored: &[Scored], is_vector: bool) -> Vec<Fused> {
             score,
             vector_rank: rank(place, is_vector),
             text_rank: rank(place, !is_vector),
+            similarity: is_vector.then_some(score),
         })
         .collect()
 }

@@ -1,5 +1,5 @@
-//! What the operators of a query demand of each hit. What words a chunk holds, the text index says; whether a phrase stands in it, its
-//! text.
+//! Evaluates what the operators of a query demand of each hit. The text index shows which words a chunk
+//! contains; only its text shows whether it contains a phrase.
 
 use crate::collections::indexing::passage::WordTerms;
 use crate::search::expansion::{MAX_WORD_BYTES, expanded};
@@ -15,21 +15,21 @@ use std::collections::{HashMap, HashSet};
 /// Maximum number of words of a phrase that are looked up in the text index.
 const MAX_PHRASE_WORDS: usize = 64;
 
-/// What a query demands of each hit.
+/// The demands of a query on its hits.
 pub struct Demands {
-    /// The chunks that may be hits, so far as the text index says; none if that is all of them.
+    /// The chunks that may be hits according to the text index; None stands for all.
     pub set: Option<ChunkSet>,
-    /// The same by their numbers, if these are needed.
+    /// The same set as chunk numbers, if they are needed.
     pub within: Option<Within>,
-    /// What their texts must have.
+    /// The demands on the hits' texts.
     pub of_text: Option<TextDemands>,
 }
 
-/// What a query demands of the text of a hit.
+/// The demands of a query on the text of a hit.
 #[derive(Debug)]
 pub struct TextDemands {
     rules: Rules,
-    /// Of each of these lists one.
+    /// For each of these lists, one alternative must be met.
     required: Vec<Vec<Alternative>>,
     excluded: Vec<LiteralPhrase>,
 }
@@ -37,11 +37,11 @@ pub struct TextDemands {
 #[derive(Debug)]
 enum Alternative {
     Phrase(LiteralPhrase),
-    /// One of these chunks.
+    /// The chunk must be one of these.
     Holds(HashSet<i64>),
 }
 
-/// Words that stand in a text as they are written.
+/// Words that must occur in a text exactly as they are written.
 #[derive(Debug)]
 struct LiteralPhrase {
     words: TextWords,
@@ -49,7 +49,7 @@ struct LiteralPhrase {
 }
 
 impl TextDemands {
-    /// Whether a chunk with these texts, its title, headings and content, is a hit.
+    /// True if a chunk with these texts (title, headings and content) meets the demands.
     pub fn are_met(&self, chunk: i64, texts: [&str; 3]) -> bool {
         let words = texts.map(|text| TextWords::of(text, self.rules));
         let has = |phrase: &LiteralPhrase| words.iter().any(|words| phrase.is_in(words));
@@ -72,12 +72,13 @@ impl LiteralPhrase {
 }
 
 impl Demands {
-    /// Those of a query without operators.
+    /// The demands of a query without operators: none.
     pub fn none() -> Self {
         Self { set: None, within: None, of_text: None }
     }
 
-    /// What a query demands of the hits from a collection; with the numbers of chunks, which only the vector ranking needs, or without.
+    /// The demands of a query on the hits from a collection. `has_numbers` asks for chunk numbers, which only
+    /// the vector ranking needs.
     pub fn find(lookup: &mut WordLookup, query: &WebQuery, has_numbers: bool) -> Result<Self> {
         if query.required.is_empty() && query.excluded.is_empty() {
             return Ok(Self::none());
@@ -86,15 +87,15 @@ impl Demands {
     }
 }
 
-/// What is known of an item of a query.
+/// The demand of one item of a query.
 struct Known {
-    /// The chunks that may have it.
+    /// The chunks that may meet it.
     set: Option<ChunkSet>,
-    /// What their texts must have, too.
+    /// The words that their texts must also contain.
     phrase: Option<LiteralPhrase>,
 }
 
-/// A query that is being looked up.
+/// Looks up the items of a query.
 struct DemandReader<'q, 'l, 'c> {
     lookup: &'l mut WordLookup<'c>,
     rules: Rules,
@@ -119,7 +120,7 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
         for alternatives in &query.required {
             let known = alternatives.iter().map(|item| self.known(item)).collect::<Result<Vec<_>>>()?;
             if known.iter().any(|known| known.set.is_none() && known.phrase.is_none()) {
-                // One of them is no word at all, so nothing is demanded.
+                // One of the alternatives contains no word, so nothing is demanded.
                 continue;
             }
             if let Some(union) = union(known.iter().map(|known| known.set.as_ref())) {
@@ -161,7 +162,7 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
         Ok(Demands { set, within, of_text })
     }
 
-    /// Of which one is demanded of each text: phrases, and the chunks that have one of the other items.
+    /// The alternatives of a demand on a text: phrases, and the chunks that have one of the other items.
     fn alternatives(&mut self, known: Vec<Known>) -> Result<Vec<Alternative>> {
         let others = known.iter().filter(|known| known.phrase.is_none());
         let holders = union(others.map(|known| known.set.as_ref()));
@@ -185,8 +186,8 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
         }
     }
 
-    /// A word is held by chunks that hold all lexemes that one of the configurations makes of it. One that the index leaves out is
-    /// looked for in their texts.
+    /// A chunk contains a word if it has all lexemes that one of the text search configurations makes of it.
+    /// A word that the index leaves out is searched for in the texts.
     fn word(&mut self, word: &str) -> Result<Known> {
         let terms = self.terms.get(word).cloned().unwrap_or_default();
         let mut found: Option<ChunkSet> = None;
@@ -207,7 +208,8 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
         Ok(Known { set: found, phrase })
     }
 
-    /// A phrase is in chunks that hold each of its words, in one form or another.
+    /// The demand of a phrase: the chunk must have each of the phrase's words in any of its forms, and the
+    /// text must contain the phrase.
     fn phrase(&mut self, phrase: &Phrase) -> Result<Known> {
         let mut set: Option<ChunkSet> = None;
         let words: HashSet<&str> = phrase.words.split_whitespace().filter(|word| !is_single(word)).collect();
@@ -233,7 +235,7 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
     }
 }
 
-/// The chunks of all sets; none where one of them is missing, which stands for all chunks, or there is none.
+/// The union of the sets; None, which stands for all chunks, if one of them is None or there are no sets.
 fn union<'s>(mut sets: impl Iterator<Item = Option<&'s ChunkSet>>) -> Option<ChunkSet> {
     let mut union = sets.next()??.clone();
     for set in sets {
@@ -242,7 +244,7 @@ fn union<'s>(mut sets: impl Iterator<Item = Option<&'s ChunkSet>>) -> Option<Chu
     Some(union)
 }
 
-/// Leaves in a set, where none stands for all chunks, what is in another one.
+/// Intersects a set with another one; None stands for all chunks.
 fn intersect(set: &mut Option<ChunkSet>, other: ChunkSet) {
     match set {
         Some(set) => set.intersect(&other),
@@ -250,7 +252,8 @@ fn intersect(set: &mut Option<ChunkSet>, other: ChunkSet) {
     }
 }
 
-/// Whether a word has a character of a script without spaces by itself, which the index has only where no other follows.
+/// True if a word contains a single character of a script without spaces. The index has such a character only
+/// where no other one follows it.
 fn is_single(word: &str) -> bool {
     word.split(|character| !has_no_spaces(character)).any(|run| run.chars().count() == 1)
 }

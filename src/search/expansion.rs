@@ -1,4 +1,5 @@
-//! Terms of the text index that a word of a query stands for: those that begin with it, and those that are spelt much alike.
+//! Expands a word of a query to terms of the text index: terms that begin with the word, and terms with a
+//! similar spelling.
 
 use crate::collections::indexing::passage::WordTerms;
 use crate::search::lookup::WordLookup;
@@ -13,25 +14,27 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::rc::Rc;
 
-/// Maximum number of terms that a word stands for, the most frequent ones.
+/// Maximum number of terms to which a word is expanded; the most frequent ones are taken.
 const MAX_TERMS: usize = 1_000;
 
-/// Shortest word in letters for which others are taken where no chunk has it.
+/// Minimum length, in letters, of a word that is corrected if no chunk contains it.
 const MIN_LETTERS: usize = 4;
 
-/// Maximum number of words of a query for which others are taken.
+/// Maximum number of words of a query that are corrected.
 const MAX_CORRECTED: usize = 16;
 
-/// Maximum number of words of a query of which it is found out whether some chunk has them.
+/// Maximum number of words of a query that are checked for correction.
 const MAX_CHECKED: usize = 256;
 
-/// Maximum number of single characters of a query, of scripts without spaces, that are looked for inside of words.
+/// Maximum number of single characters of a query, of scripts without spaces, that are also searched for
+/// inside words.
 const MAX_CHARACTERS: usize = 16;
 
-/// Words of more bytes are not looked up by themselves.
+/// Maximum length of a word that is looked up, in bytes.
 pub const MAX_WORD_BYTES: usize = 1_000;
 
-/// The terms for which a word with the operator `*` or `~` stands, looked up once; none for another item.
+/// The terms to which a word with the operator `*` or `~` expands; they are looked up once. None for other
+/// items.
 pub fn expanded(lookup: &mut WordLookup, item: &QueryItem) -> Result<Option<Rc<[QueryTerm]>>> {
     let (QueryItem::Prefix(word) | QueryItem::Misspelt(word)) = item else { return Ok(None) };
     if let Some(known) = lookup.expanded.get(item) {
@@ -50,8 +53,8 @@ pub fn expanded(lookup: &mut WordLookup, item: &QueryItem) -> Result<Option<Rc<[
     Ok(Some(found))
 }
 
-/// The terms that begin as a word does, and the word itself. A word with hyphens or underscores begins others with and without these; its
-/// parts by themselves are other words.
+/// The terms that begin with a word, and the word's own terms. A word with hyphens or underscores is tried as
+/// a prefix with and without these; its parts alone are other words.
 fn terms_that_begin(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<QueryTerm>> {
     let rules = lookup.rules(word)?;
     let typed = in_lower_case(word, rules);
@@ -72,7 +75,8 @@ fn terms_that_begin(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> R
     Ok(terms)
 }
 
-/// The terms of a query that some chunk holds, and whether there are others.
+/// The terms of a query that some chunk contains. Also returns true if no chunk contains some other term of
+/// the query.
 pub fn terms_of_query(lookup: &mut WordLookup, query: &str) -> Result<(Vec<QueryTerm>, bool)> {
     let words = lookup.words_of_query(query)?;
     let mut left = if lookup.rules(query)?.makes_bigrams { MAX_CHARACTERS } else { 0 };
@@ -89,7 +93,8 @@ pub fn terms_of_query(lookup: &mut WordLookup, query: &str) -> Result<(Vec<Query
     Ok((found, has_others))
 }
 
-/// One term for a character of a script without spaces: for the pairs that begin with it, and for the character where no other follows.
+/// A single term for a character of a script without spaces. It combines the pairs that begin with the
+/// character, and the character itself where no other one follows it.
 fn term_with_character(lookup: &mut WordLookup, character: &[u8]) -> Result<Option<QueryTerm>> {
     let is_pair = |term: &[u8]| encoding::decode_lossy(term).chars().nth(2).is_none();
     let found = lookup.terms_with_prefix(character, is_pair)?;
@@ -97,13 +102,14 @@ fn term_with_character(lookup: &mut WordLookup, character: &[u8]) -> Result<Opti
     lookup.one_for(&terms)
 }
 
-/// The terms that differ from a word by a typo, and the word itself.
+/// The terms that differ from a word by a few typos, including the word itself.
 fn terms_alike(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<QueryTerm>> {
     let found = alike(lookup, word, terms)?;
     most_frequent(lookup, &format!("{word}~"), found.into_iter().map(|(term, _)| term).collect())
 }
 
-/// For each word of a query that no chunk has, the terms with the fewest typos. `known` are the terms that some chunk has.
+/// For each word of a query that no chunk contains: the terms with the fewest typos. `known` are the query's
+/// terms that some chunk contains.
 pub fn corrections(lookup: &mut WordLookup, query: &str, known: &[QueryTerm]) -> Result<Vec<QueryTerm>> {
     let known: HashSet<&[u8]> = known.iter().map(|term| term.lexeme.as_slice()).collect();
     let mut seen = HashSet::new();
@@ -123,14 +129,14 @@ pub fn corrections(lookup: &mut WordLookup, query: &str, known: &[QueryTerm]) ->
     Ok(corrections)
 }
 
-/// A word of letters alone: part numbers, codes and names of files mean what they say.
+/// True for a word that consists of letters only: part numbers, codes and file names must not be corrected.
 fn is_correctable(word: &str) -> bool {
     word.len() <= MAX_WORD_BYTES
         && word.chars().count() >= MIN_LETTERS
         && word.chars().all(|letter| letter.is_alphabetic() && !has_no_spaces(letter))
 }
 
-/// Terms that differ from a word by few typos, and by how many.
+/// The terms that differ from a word by a few typos, each with the number of typos.
 fn alike(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<(FoundTerm, usize)>> {
     let stems = whole(terms).map(|lexeme| encoding::decode_lossy(lexeme).into_owned()).collect::<Vec<_>>();
     let misspelt = Misspelt::new(in_lower_case(word, lookup.rules(word)?), stems);
@@ -146,7 +152,8 @@ fn alike(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<(
         .collect())
 }
 
-/// The most frequent of some terms, with a notice where others are left out that the caller may know of.
+/// The most frequent terms within the limits. If terms are left out, a NOTICE says so, unless row-level
+/// security hides rows from the caller.
 fn most_frequent(lookup: &mut WordLookup, asked: &str, mut found: Vec<FoundTerm>) -> Result<Vec<QueryTerm>> {
     let all = found.len();
     found.truncate(MAX_TERMS);
@@ -166,7 +173,7 @@ fn most_frequent(lookup: &mut WordLookup, asked: &str, mut found: Vec<FoundTerm>
     lookup.terms(lexemes)
 }
 
-/// The lexemes of a whole word, by all configurations.
+/// The lexemes of a whole word, of all configurations.
 fn whole(terms: &WordTerms) -> impl Iterator<Item = &[u8]> {
     let mut lexemes: Vec<&[u8]> = terms.whole.iter().flat_map(|terms| terms.lexemes()).collect();
     lexemes.sort_unstable();

@@ -1,80 +1,71 @@
-//! The values of a filter as the collection has them: `2024-5-5` is the date that is stored as `2024-05-05`, and a moment is the same
-//! in every time zone.
+//! Reads the values of a filter as values of their columns' types, under the caller's settings: `2024-5-5` is a
+//! date, and a point in time is the same in every time zone.
 
-use crate::collections::catalog::collection::Collection;
+use crate::search::filter_columns::MetadataColumn;
 use pgrx::pg_sys;
-use ragstone_pg::attempt::in_subtransaction;
+use ragstone_core::filter::{ColumnKind, Operand};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::portable::with_portable_settings;
-use ragstone_pg::relation::{column_type, element_type, type_names};
 use ragstone_pg::spi::{Arg, select};
-use ragstone_pg::value::{Value, base_type, is_built_in, is_text_or_json};
-use serde_json::Value as Json;
+use ragstone_pg::value::Value;
 
-/// A filter in which strings are read as values of their columns' types, under the settings of the caller, and written as the
-/// collection has them.
+/// A value of a filter in its column's type.
 ///
 /// # Errors
-/// As the column's type refuses a string, with the name of the column.
-pub fn stored_values(collection: &Collection, filter: &Jsonb) -> Result<Jsonb> {
-    let source = collection.source_of_any_owner()?.oid;
-    let mut stored = filter.clone();
-    let mut members = None;
-    for column in &collection.metadata {
-        let column_type = column_type(source, column)?;
-        if !may_be_written_otherwise(column_type) {
-            continue;
-        }
-        if members.is_none() {
-            members = Some(filter.to_value()?);
-        }
-        let Some(given) = members.as_ref().and_then(|members| members.get(column)) else { continue };
-        if let Some(value) = read(column, column_type, given)? {
-            stored = replace(&stored, column, &value)?;
-        }
-    }
-    Ok(stored)
-}
-
-/// Whether a value of a type, or an element of one, can be written in several ways, which PostgreSQL's own code reads.
-fn may_be_written_otherwise(of: pg_sys::Oid) -> bool {
-    is_built_in(of) && !is_text_or_json(scalar(of))
-}
-
-/// The type itself, or that of an array's elements, without its domains.
-fn scalar(of: pg_sys::Oid) -> pg_sys::Oid {
-    let base = base_type(of);
-    match element_type(base) {
-        pg_sys::InvalidOid => base,
-        element => base_type(element),
-    }
-}
-
-/// A string, or an array of strings, as a value of the column's type; none if it is something else.
-fn read(column: &str, column_type: pg_sys::Oid, given: &Json) -> Result<Option<Value>> {
-    let is_array = element_type(base_type(column_type)) != pg_sys::InvalidOid;
-    let (argument, array) = match given {
-        Json::String(text) if !is_array => (Arg::text(text), ""),
-        Json::Array(items) if is_array => {
-            let texts: Option<Vec<_>> = items.iter().map(Json::as_str).collect();
-            let Some(texts) = texts else { return Ok(None) };
-            (Arg::texts(texts), "[]")
-        }
-        _ => return Ok(None),
+/// The error of the type's input function, which PostgreSQL raises.
+pub fn read(column: &MetadataColumn, operand: &Operand) -> Result<Value> {
+    let argument = match (column.of_filter.kind, &operand.text, column.read_as) {
+        (ColumnKind::Json, ..) => jsonb(&operand.json)?,
+        (ColumnKind::Array, ..) => return read_array(column, &operand.json),
+        (_, Some(text), Some(of)) => Arg::from_text(of, Some(text))?,
+        (_, Some(text), None) => Arg::text(text),
+        (_, None, _) => return Err(Error::internal("a value of a filter has no text")),
     };
-    let value = in_subtransaction(|| {
-        let name = type_names(&[scalar(column_type)])?.join("");
-        Ok(select(&format!("SELECT $1::{name}{array}"), &[argument])?.value(0, 0))
-    });
-    value.map_err(|error| error.with_fact(format!("the filter has it for column \"{column}\"")))
+    let statement = if column.of_filter.kind == ColumnKind::Unordered {
+        "SELECT pg_catalog.format('%s', $1)"
+    } else {
+        "SELECT $1"
+    };
+    some(with_portable_settings(|| select(statement, &[argument]))?.value(0, 0))
 }
 
-/// The filter with another value of a column.
-fn replace(filter: &Jsonb, column: &str, value: &Value) -> Result<Jsonb> {
-    let statement = "SELECT $1 || jsonb_build_object($2, $3)";
-    let arguments = [Arg::varlena(pg_sys::JSONBOID, &filter.0), Arg::text(column), Arg::value(value)];
-    let rows = with_safe_search_path(|| with_portable_settings(|| select(statement, &arguments)))?;
-    rows.jsonb(0, 0).ok_or_else(|| Error::internal("a filter has become null"))
+/// The object that contains a value under a column's name, and in it under the names of a path.
+pub fn nested(column: &MetadataColumn, path: &[String], operand: &Operand, value: &Value) -> Result<Jsonb> {
+    let json = match column.of_filter.kind {
+        ColumnKind::Json => operand.json.clone(),
+        // The value of an enum is stored as its label. A cast of the type to JSON could be a user's.
+        _ if column.is_enum() => quoted(operand.text.as_deref().unwrap_or_default()),
+        _ => {
+            let statement = "SELECT pg_catalog.to_jsonb($1)";
+            let rows =
+                with_safe_search_path(|| with_portable_settings(|| select(statement, &[Arg::value(value)])))?;
+            rows.jsonb(0, 0)
+                .ok_or_else(|| Error::internal("a value of a filter has become null"))?
+                .to_json()?
+        }
+    };
+    let json = path.iter().rev().fold(json, |json, name| format!("{{{}: {json}}}", quoted(name)));
+    Jsonb::from_json(&format!("{{{}: {json}}}", quoted(&column.of_filter.name)))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn jsonb(json: &str) -> Result<Arg> {
+    Ok(Arg::varlena(pg_sys::JSONBOID, &Jsonb::from_json(json)?.0))
+}
+
+fn read_array(column: &MetadataColumn, json: &str) -> Result<Value> {
+    let statement = format!(
+        "SELECT v FROM pg_catalog.jsonb_to_record(pg_catalog.jsonb_build_object('v', $1)) AS r (v {})",
+        column.compared_name
+    );
+    some(select(&statement, &[jsonb(json)?])?.value(0, 0))
+}
+
+fn some(value: Option<Value>) -> Result<Value> {
+    value.ok_or_else(|| Error::internal("a value of a filter has become null"))
 }

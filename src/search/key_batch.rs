@@ -1,4 +1,4 @@
-//! Keys of rows as arguments of a statement.
+//! Batches of row keys as arguments of a statement.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::key_column;
@@ -12,24 +12,25 @@ use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::Arg;
 use ragstone_pg::value::{Value, has_array_type};
 
-/// Keys that are looked up by one statement, each with an item that belongs to it.
+/// Keys that one statement looks up, each with an item that belongs to it.
 pub struct KeyBatch<T> {
-    /// What belongs to each key.
+    /// The items of the keys.
     pub items: Vec<T>,
     keys: Vec<Vec<Value>>,
     /// Types of the key's columns.
     types: Vec<pg_sys::Oid>,
-    /// Whether there are array types of these.
+    /// True if each key column is passed as an array with one element for each key.
     are_arrays: bool,
 }
 
-/// The key that a row of a result has, in the columns from `first`; none if one of them is null.
+/// The key in a row of a result, in the columns from `first` on; None if one of them is NULL.
 pub fn key_at(rows: &Rows, row: usize, first: usize, collection: &Collection) -> Option<Vec<Value>> {
     (0..collection.key.len()).map(|place| rows.value(row, first + place)).collect()
 }
 
 impl<T> KeyBatch<T> {
-    /// All keys in one batch; or each in its own, where the keys are arrays: there are no arrays of arrays.
+    /// All keys in one batch, or each in a batch of its own if a key column has no array type, for example
+    /// because it is an array itself.
     pub fn of(keyed: Vec<(Vec<Value>, T)>) -> Vec<Self> {
         let Some((first, _)) = keyed.first() else { return Vec::new() };
         let types: Vec<_> = first.iter().map(|value| value.oid).collect();
@@ -41,9 +42,14 @@ impl<T> KeyBatch<T> {
         }
     }
 
-    /// The item at a place, counted from 1.
+    /// The item at a position, counted from 1.
     pub fn at(&self, place: i64) -> Option<&T> {
         self.items.get(usize::try_from(place).ok()?.checked_sub(1)?)
+    }
+
+    /// The keys, in the order of their positions.
+    pub fn into_keys(self) -> impl Iterator<Item = Vec<Value>> {
+        self.keys.into_iter()
     }
 
     /// Names of the key's columns.
@@ -51,7 +57,7 @@ impl<T> KeyBatch<T> {
         (0..self.types.len()).map(key_column)
     }
 
-    /// A list of the keys as `k`, each with its place.
+    /// A FROM item `k` with the keys and their positions.
     pub fn list(&self) -> String {
         let names: Vec<_> = self.names().collect();
         let columns = 1..=self.types.len();
@@ -78,7 +84,7 @@ impl<T> KeyBatch<T> {
     /// The condition that a row `s` of the source has the key `k`.
     ///
     /// # Errors
-    /// 42804 if a user's code would compare them.
+    /// 42804 if the comparison would run a user's code.
     pub fn is_key_of_source(&self, collection: &Collection) -> Result<String> {
         self.are_equal("s", collection.source_of_any_owner()?, collection.key.iter().cloned())
     }

@@ -14,22 +14,24 @@ use ragstone_pg::page_table::{PageTable, ReadAt};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// The text index of a collection, and how words of a query become its terms. The caller has the rights of the tables' owner.
+/// The text index of a collection, and the conversion of query words to its terms. The caller must have the
+/// rights of the tables' owner.
 pub struct WordLookup<'a> {
     collection: &'a Collection,
     index: TextIndex<PageTable>,
-    /// The text search configurations by which its words were found.
+    /// The text search configurations that have analysed the collection's chunks.
     languages: Vec<String>,
-    /// What the words of the query with the operators `*` and `~` stand for, so far as they were looked up.
+    /// The terms to which words of the query with the operators `*` and `~` expand; filled on look-up.
     pub expanded: HashMap<QueryItem, Rc<[QueryTerm]>>,
-    /// How many postings words of the query that stand for others may still have together.
+    /// Number of postings that further expanded words of the query may have in total.
     pub expansion_budget: u64,
-    /// Whether the caller sees all rows of the source. To others nothing is told that depends on which words the index holds.
+    /// True if the caller sees all rows of the source. Other callers get no notice that depends on which
+    /// words the index contains.
     pub sees_all: bool,
 }
 
 impl<'a> WordLookup<'a> {
-    /// Opens the text index of a collection for a caller who sees all rows of the source, or not.
+    /// Opens the text index of a collection. `sees_all` is true if the caller sees all rows of the source.
     pub fn open(collection: &'a Collection, sees_all: bool) -> Result<Self> {
         let mut index = open_index(collection, ReadAt::Statement)?;
         let languages = languages::of_chunks(collection, &mut index)?;
@@ -42,7 +44,7 @@ impl<'a> WordLookup<'a> {
         self.index
     }
 
-    /// What is done with a text before the configurations read it.
+    /// The rules that prepare a text for the configurations.
     pub fn rules(&self, text: &str) -> Result<Rules> {
         rules(self.collection, &self.languages, text)
     }
@@ -52,17 +54,17 @@ impl<'a> WordLookup<'a> {
         analyse_query(query, &self.languages, self.collection)
     }
 
-    /// The lexemes of each of some words.
+    /// The terms of each of these words.
     pub fn analyse(&self, words: &[&str]) -> Result<Vec<WordTerms>> {
         analyse_words(words, &self.languages, self.collection)
     }
 
-    /// The terms that some chunk holds.
+    /// The terms among these lexemes that some chunk contains.
     pub fn terms<'l>(&mut self, lexemes: impl IntoIterator<Item = &'l [u8]>) -> Result<Vec<QueryTerm>> {
         self.index.terms(lexemes).map_err(|error| self.damaged(error))
     }
 
-    /// The terms that begin with some bytes and are accepted, the most frequent first.
+    /// The terms that begin with a prefix and that `accepts` accepts, the most frequent first.
     pub fn terms_with_prefix(
         &mut self,
         prefix: &[u8],
@@ -72,22 +74,22 @@ impl<'a> WordLookup<'a> {
         self.index.terms_with_prefix(prefix, is_word).map_err(|error| self.damaged(error))
     }
 
-    /// One term for several; none if no chunk holds one of them.
+    /// A single term that stands for all of these; None if no chunk contains any of them.
     pub fn one_for(&mut self, terms: &[QueryTerm]) -> Result<Option<QueryTerm>> {
         self.index.one_for(terms).map_err(|error| self.damaged(error))
     }
 
-    /// All chunks.
+    /// The set of all chunks.
     pub fn all(&self) -> ChunkSet {
         self.index.all()
     }
 
-    /// The chunks that hold one of these terms.
+    /// The set of chunks that contain one of these terms.
     pub fn holders(&mut self, terms: &[QueryTerm]) -> Result<ChunkSet> {
         self.index.holders(terms).map_err(|error| self.damaged(error))
     }
 
-    /// The numbers of chunks, and their lengths in words.
+    /// The numbers of the chunks in a set, with their lengths in words.
     pub fn numbers(&mut self, set: &ChunkSet) -> Result<Vec<(i64, u32)>> {
         self.index.numbers(set).map_err(|error| self.damaged(error))
     }

@@ -1,4 +1,4 @@
-//! What the text index of a collection holds.
+//! The contents of a collection's text index.
 
 use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::indexing::segments::{index_error, open_index};
@@ -16,13 +16,13 @@ pub struct Posting {
     pub lexeme: String,
     /// Number of the chunk.
     pub chunk: i64,
-    /// How often the chunk holds it.
+    /// Number of occurrences in the chunk.
     pub frequency: u32,
-    /// In which fields, as bits; 0 for the text alone.
+    /// The fields that contain it, as bits; 0 for the content only.
     pub fields: u8,
 }
 
-/// All postings of chunks that are there.
+/// All postings of chunks that still exist.
 pub fn postings(name: &str) -> Result<Vec<Posting>> {
     with_safe_search_path(|| connect(|| read(&Collection::get(name, Some(TableUse::Reading))?)))
 }

@@ -14,8 +14,9 @@ pub struct Ranking {
 }
 
 impl Ranking {
-    /// Keeps the first `wanted` chunks whose rows the caller may see, or all of these if there are fewer. Looks at so many at a time
-    /// that they should be enough if a share of them is visible. Returns how many were looked at.
+    /// Keeps the first `wanted` chunks whose rows the caller may see, or all such chunks if there are fewer.
+    /// Looks up batches that should be large enough if `share` is the share of visible chunks. Returns the
+    /// number of chunks that were looked up.
     pub fn keep_visible(&mut self, reader: &mut Reader, wanted: usize, share: f64) -> Result<usize> {
         let ranked = std::mem::take(&mut self.scored);
         let slice = (wanted as f64 / share.max(f64::MIN_POSITIVE)).min(ranked.len() as f64) as usize;
@@ -33,7 +34,7 @@ impl Ranking {
         Ok(looked_at)
     }
 
-    /// Whether there are as many chunks as are wanted, or no more.
+    /// True if the ranking has the wanted number of chunks, or if there are no more chunks.
     pub fn is_complete(&self, wanted: usize) -> bool {
         self.exhausted || self.scored.len() >= wanted
     }

@@ -1,7 +1,9 @@
-//! What a search shows of a source's rows. It is written under settings that are the same for all sessions, as what is stored of the
-//! rows is, so that the two can be compared. The rows themselves are read under the settings of the caller, which policies may use.
+//! The columns of the source's rows that a search shows. They are written under the same settings in all
+//! sessions, as the stored values are, so that both can be compared. The rows themselves are read under the
+//! caller's settings, because policies may use these.
 
 use crate::collections::catalog::collection::Collection;
+use crate::search::metadata_filter::MetadataFilter;
 use pgrx::pg_sys;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
@@ -12,20 +14,21 @@ use ragstone_pg::relation::{column_type, type_names};
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::value::Value;
 
-/// Key, title and metadata of a row.
+/// Key, title and metadata of a row, as a search shows them.
+#[derive(Debug, Clone)]
 pub struct ShownRow {
-    /// The key as an object.
+    /// The key as a JSON object.
     pub key: Jsonb,
     /// The title.
     pub title: Option<String>,
-    /// The metadata as an object.
+    /// The metadata as a JSON object.
     pub metadata: Jsonb,
 }
 
-/// The columns of a source of which a search shows something.
+/// The columns of a source that a search shows.
 pub struct ShownColumns {
     names: Vec<String>,
-    /// Names and types, as in a list of column definitions.
+    /// Names and types, as in a column definition list.
     definitions: String,
 }
 
@@ -48,34 +51,33 @@ impl ShownColumns {
         Ok(Self { names, definitions: definitions.join(", ") })
     }
 
-    /// The columns of a row `s` as one value.
+    /// The columns of a row `s` as one composite value.
     pub fn record(&self) -> String {
         let columns: Vec<_> = self.names.iter().map(|name| format!("s.{}", quoted(name))).collect();
         format!("ROW({})", columns.join(", "))
     }
 
-    /// What is shown of rows, given as [`record`](Self::record) selects them, in their order; nothing of one that does not meet the
-    /// filter.
+    /// The shown values of rows, which are given as [`record`](Self::record) selects them, in the same order;
+    /// None for a row that does not meet the filter.
     pub fn read(
         &self,
         collection: &Collection,
         records: &[Value],
-        filter: Option<&Jsonb>,
+        filter: Option<&MetadataFilter>,
     ) -> Result<Vec<Option<ShownRow>>> {
-        let metadata = collection.metadata_expression();
-        let is_met = match filter {
-            Some(_) => format!("{metadata} OPERATOR(pg_catalog.@>) $2"),
-            None => "true".into(),
-        };
-        // By output functions, which no user has written, and which therefore may run as the extension's owner.
+        let is_met = filter.map_or_else(|| "true".into(), |filter| filter.condition("shown.metadata", 2));
+        // The types' output functions, which no user has written, may run as the extension's owner.
         let statement = format!(
-            "SELECT {key}, {title}, {metadata}, {is_met} FROM pg_catalog.unnest($1) AS s ({columns})",
+            "SELECT key, title, metadata, {is_met} FROM (
+               SELECT {key} AS key, {title} AS title, {metadata} AS metadata
+               FROM pg_catalog.unnest($1) AS s ({columns}) OFFSET 0) shown",
             key = collection.key_expression(),
             title = collection.title_expression(),
+            metadata = collection.metadata_expression(),
             columns = self.definitions,
         );
         let mut arguments = vec![Arg::values(pg_sys::RECORDOID, records)];
-        arguments.extend(filter.map(|filter| Arg::varlena(pg_sys::JSONBOID, &filter.0)));
+        arguments.extend(filter.into_iter().flat_map(MetadataFilter::arguments));
         let rows = as_source_owner(config_owner()?, || select(&statement, &arguments))?;
         if rows.count != records.len() {
             return Err(Error::internal("not all rows that were found can be shown"));

@@ -1,5 +1,5 @@
-//! Logs searches as steps of the session's current run: the query, and the keys of the hits. The texts stay in the
-//! source, where its privileges apply.
+//! Logs searches as steps of the session's current run: the query, and the keys of the hits. The texts stay
+//! in the source, protected by its privileges.
 
 use crate::agent_log;
 use crate::agent_log::{NewStep, StepResult};
@@ -34,6 +34,9 @@ fn new(request: &SearchRequest) -> NewStep<'_> {
         "mode": request.mode.name(),
         "filter": request.filter.as_ref().and_then(|filter| filter.to_value().ok()),
     });
+    if request.page_offset > 0 {
+        input["page_offset"] = request.page_offset.into();
+    }
     if request.syntax == Syntax::Web {
         input["syntax"] = "web".into();
     }
@@ -44,7 +47,7 @@ fn result(hits: &[Hit]) -> StepResult {
     let shown: Vec<Value> = hits
         .iter()
         .take(MAX_LOGGED_HITS)
-        .map(|hit| json!({"key": hit.chunk.source_key.to_value().ok(), "chunk": hit.ranked.chunk, "score": hit.shows_scores.then_some(hit.ranked.score)}))
+        .map(|hit| json!({"key": hit.chunk.row.key.to_value().ok(), "chunk": hit.ranked.chunk, "score": hit.shows_scores.then_some(hit.ranked.score)}))
         .collect();
     StepResult { output: Some(json!({"found": hits.len(), "hits": shown})), ..StepResult::default() }
 }

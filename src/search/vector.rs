@@ -3,7 +3,7 @@
 use crate::collections::catalog::collection::Collection;
 use crate::embedding;
 use crate::embedding::Embedder;
-use crate::search::filter::Filter;
+use crate::search::filter::{Filter, select_chunks};
 use crate::search::ranking::Ranking;
 use ragstone_client::engine::replay::ReplayableCall;
 use ragstone_core::fusion::Scored;
@@ -18,7 +18,7 @@ use std::collections::HashMap;
 const MAX_EF_SEARCH: usize = 1000;
 
 thread_local! {
-    /// True once pgvector's library is loaded, and with it its settings.
+    /// True once pgvector's library is loaded, which defines its settings.
     static IS_LOADED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -45,7 +45,8 @@ impl<'a> VectorSearch<'a> {
             return self.exact(wanted, Some(filter));
         }
         let ranking = self.by_index(wanted, filter)?;
-        // An index scan may end before it has seen all chunks: at `hnsw.max_scan_tuples`, or because of deleted chunks.
+        // An index scan may end before it has seen all chunks: at `hnsw.max_scan_tuples`, or because of
+        // deleted chunks.
         let found = ranking.scored.len() as i64;
         if (found as usize) < wanted && self.has_more_than(found, filter)? {
             return self.exact(wanted, filter);
@@ -53,7 +54,8 @@ impl<'a> VectorSearch<'a> {
         Ok(ranking)
     }
 
-    /// Whether there are more chunks than these. The number that is stored with the collection is that of some moments ago.
+    /// True if there are more chunks than `found`. The number that is stored with the collection may be
+    /// slightly out of date.
     fn has_more_than(&self, found: i64, filter: Option<&Filter>) -> Result<bool> {
         if let Some(filter) = filter {
             return Ok(found < filter.chunks);
@@ -64,7 +66,7 @@ impl<'a> VectorSearch<'a> {
         Ok(rows.boolean(0, 0) == Some(true))
     }
 
-    /// Cosine similarity of these chunks' embeddings and the query's; 0 for a chunk that was deleted.
+    /// Cosine similarity of the embeddings of these chunks and of the query; 0 for a chunk that was deleted.
     pub fn similarities(&mut self, chunks: &[i64]) -> Result<Vec<f64>> {
         self.receive()?;
         let table = self.collection.chunks()?;
@@ -76,6 +78,16 @@ impl<'a> VectorSearch<'a> {
             .filter_map(|row| Some((rows.int8(row, 0)?, 1.0 - rows.float8(row, 1)?)))
             .collect();
         Ok(chunks.iter().map(|chunk| found.get(chunk).copied().unwrap_or(0.0)).collect())
+    }
+
+    /// All chunks whose cosine similarity with the query is at least this.
+    pub fn reaching(&mut self, min_similarity: f64) -> Result<Vec<i64>> {
+        self.receive()?;
+        let table = self.collection.chunks()?;
+        let statement = format!("SELECT chunk_id FROM {} WHERE 1 - ({}) >= $2", table.name, self.distance());
+        let arguments = [Arg::float4s(&self.embedding), Arg::new(min_similarity)];
+        let rows = as_owner(table.owner, || select(&statement, &arguments))?;
+        Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
     }
 
     /// The query's embedding, after it was received.
@@ -103,7 +115,7 @@ impl<'a> VectorSearch<'a> {
         let settings = [
             ("hnsw.ef_search", breadth.as_str()),
             ("hnsw.iterative_scan", "strict_order"),
-            // Otherwise the planner may choose the index on metadata, and sort everything that it finds.
+            // Otherwise the planner may choose the index on metadata, and sort all chunks that it finds.
             ("enable_bitmapscan", if filter.is_some() { "off" } else { "on" }),
         ];
         let conditions = filter.map(|filter| filter.conditions(2)).unwrap_or_default();
@@ -127,7 +139,8 @@ impl<'a> VectorSearch<'a> {
         self.ranking(&statement, wanted, filter)
     }
 
-    /// The query is converted once, in a subselect, instead of once for each chunk.
+    /// The SQL expression of the distance. The query is converted once, in a subselect, instead of once for
+    /// each chunk.
     fn distance(&self) -> String {
         let (schema, dimensions) = (&self.collection.vector_schema, self.collection.dimensions);
         format!("embedding OPERATOR({schema}.<=>) (SELECT $1::{schema}.halfvec({dimensions}))")
@@ -136,7 +149,7 @@ impl<'a> VectorSearch<'a> {
     fn ranking(&self, statement: &str, wanted: usize, filter: Option<&Filter>) -> Result<Ranking> {
         let mut arguments = vec![Arg::float4s(&self.embedding)];
         arguments.extend(filter.into_iter().flat_map(Filter::arguments));
-        let rows = as_owner(self.collection.chunks()?.owner, || select(statement, &arguments))?;
+        let rows = select_chunks(self.collection, filter, statement, &arguments)?;
         let similarity = |row| Some((rows.int8(row, 0)?, 1.0 - rows.float8(row, 1)?));
         let mut scored: Vec<Scored> = (0..rows.count).filter_map(similarity).collect();
         scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -144,7 +157,7 @@ impl<'a> VectorSearch<'a> {
     }
 }
 
-/// PostgreSQL does not check settings of a library that is not loaded yet.
+/// Loads pgvector's library: PostgreSQL does not check settings of a library that is not loaded yet.
 fn load_library(vector_schema: &str) -> Result<()> {
     if !IS_LOADED.get() {
         select(&format!("SELECT '[0]'::{vector_schema}.halfvec"), &[])?;

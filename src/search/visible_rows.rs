@@ -1,4 +1,5 @@
-//! What row-level security shows to the caller of a source: its share of the rows, and the chunks of rows where these are few.
+//! The rows of a source that row-level security lets the caller see: their share of all rows, and their
+//! chunks if they are few.
 
 use crate::collections::catalog::collection::Collection;
 use crate::search::filter::MAX_EXACT_CHUNKS;
@@ -11,24 +12,25 @@ use ragstone_pg::relation::has_row_security;
 use ragstone_pg::spi::{run_once, select};
 use ragstone_pg::switch_user::as_owner;
 
-/// Maximum cost of reading the keys of all visible rows, in the planner's units: some 100 MB of a table that has no index for its
-/// policy, which take tens of milliseconds.
+/// Maximum cost, in the planner's units, of reading the keys of all visible rows. This is about 100 MB of a
+/// table that has no index for its policy, which takes tens of milliseconds.
 const MAX_COST: f64 = 25_000.0;
 
-/// Reading a visible row and comparing its chunk takes so much of the time in which a candidate is ranked and looked for.
+/// Time for reading a visible row and comparing its chunk, relative to the time for ranking and looking up a
+/// candidate.
 const COST_OF_A_ROW: f64 = 0.3;
 
-/// The rows of a source that row-level security shows to the caller.
+/// The rows of a source that row-level security lets the caller see.
 pub struct VisibleRows<'a> {
     collection: &'a Collection,
-    /// What the planner expects of reading their keys.
+    /// The planner's estimate for reading their keys.
     estimate: Estimate,
-    /// Whether there were too many to compare all of them.
+    /// True if there were too many visible rows to compare all of them.
     are_many: bool,
 }
 
 impl<'a> VisibleRows<'a> {
-    /// None where no policy applies to the caller.
+    /// None if no policy applies to the caller.
     pub fn find(collection: &'a Collection) -> Result<Option<Self>> {
         if !has_row_security(collection.source_of_any_owner()?.oid) {
             return Ok(None);
@@ -41,8 +43,8 @@ impl<'a> VisibleRows<'a> {
         (self.estimate.rows / self.collection.source_rows.max(1) as f64).clamp(0.0, 1.0)
     }
 
-    /// The chunks of all visible rows with their lengths in words, where these are few enough for comparing all of them to be faster than making rankings of
-    /// `wanted` visible chunks, of which a share is visible.
+    /// The chunks of all visible rows, with their lengths in words. None unless comparing all of them is
+    /// faster than making rankings of `wanted` visible chunks; `share` is the share of visible rows.
     pub fn few_chunks(&mut self, share: f64, wanted: usize) -> Result<Option<Vec<(i64, u32)>>> {
         let rows = share * self.collection.source_rows.max(1) as f64;
         let candidates = wanted as f64 / share.max(f64::MIN_POSITIVE);
@@ -55,10 +57,10 @@ impl<'a> VisibleRows<'a> {
         Ok(chunks)
     }
 
-    /// The chunks of all visible rows; none if there are too many.
+    /// The chunks of all visible rows; None if there are too many.
     fn chunks(&self) -> Result<Option<Vec<(i64, u32)>>> {
         let too_many = MAX_EXACT_CHUNKS as usize + 1;
-        // Planned anew each time: which plan is good depends on who asks.
+        // The statement is planned anew each time, because the best plan depends on the caller.
         let rows = run_once(&format!("{} LIMIT {too_many}", keys(self.collection)?))?;
         if rows.count >= too_many {
             return Ok(None);
@@ -85,7 +87,7 @@ impl<'a> VisibleRows<'a> {
     }
 }
 
-/// The SELECT of the keys of all rows that the caller may see.
+/// The SELECT statement for the keys of all rows that the caller may see.
 fn keys(collection: &Collection) -> Result<String> {
     let columns: Vec<_> = collection.key.iter().map(|column| quoted(column)).collect();
     Ok(format!("SELECT {} FROM {}", columns.join(", "), collection.source_of_any_owner()?.name))

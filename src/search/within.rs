@@ -1,19 +1,19 @@
-//! The chunks to which the operators of a query restrict a search.
+//! The chunks to which a query's operators restrict a search.
 
 use crate::search::filter::MAX_EXACT_CHUNKS;
 use std::collections::{HashMap, HashSet};
 
-/// Some chunks.
+/// A set of chunks.
 #[derive(Debug)]
 pub enum Within {
-    /// These, with their lengths in words.
+    /// Only these, with their lengths in words.
     Only(HashMap<i64, u32>),
-    /// All but these.
+    /// All except these.
     Not(HashSet<i64>),
 }
 
 impl Within {
-    /// Whether a chunk is one of them.
+    /// True if the set contains the chunk.
     pub fn contains(&self, chunk: i64) -> bool {
         match self {
             Self::Only(chunks) => chunks.contains_key(&chunk),
@@ -21,7 +21,8 @@ impl Within {
         }
     }
 
-    /// All of them with their lengths in words, if these are few enough to be all compared with the query.
+    /// All chunks of the set with their lengths in words, if they are few enough to be compared with the
+    /// query one by one.
     pub fn few(&self) -> Option<Vec<(i64, u32)>> {
         match self {
             Self::Only(chunks) if chunks.len() <= MAX_EXACT_CHUNKS as usize => {

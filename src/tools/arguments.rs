@@ -1,4 +1,5 @@
-//! The arguments of a tool call: they are checked, converted to the types of the parameters, and put into a statement.
+//! The arguments of a tool call: they are checked, converted to the types of the parameters, and passed to a
+//! statement.
 
 use crate::tools::function::Returns;
 use crate::tools::{Target, Tool};
@@ -12,29 +13,30 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::Arg;
 use std::cell::RefCell;
 
-/// What is being converted, as a prefix for errors that Postgres raises meanwhile.
+/// Describes the value that is being converted, as a prefix for errors that PostgreSQL raises during the
+/// conversion.
 pub type ErrorContext = RefCell<Option<String>>;
 
-/// A SELECT with one column, JSON.
+/// A SELECT with one column of type `json`.
 pub struct ToolStatement {
     /// SQL with a parameter for each argument.
     pub sql: String,
     /// The arguments in their own types, in the current memory context.
     pub args: Vec<Arg>,
-    /// What the tool returns.
+    /// The kind of result that the tool returns.
     pub returns: Returns,
 }
 
 impl Tool {
-    /// The statement for arguments as a model wrote them.
+    /// The statement for arguments in the form in which a model wrote them.
     ///
     /// # Errors
-    /// 22023 if an argument is unknown, missing or of another shape than its type. If the text of an argument is not a value of its
-    /// type, Postgres raises an error, and `context` says which argument it was.
+    /// 22023 if an argument is unknown, missing or of another shape than its type. If the text of an argument
+    /// is not a value of its type, PostgreSQL raises an error, and `context` names the argument.
     pub fn statement(&self, arguments: &str, context: &ErrorContext) -> Result<ToolStatement> {
         let whose = format!("tool \"{}\"", self.name);
         context.replace(Some(format!("the arguments of {whose} are not valid JSON")));
-        // Some models write nothing if there are no arguments.
+        // Some models write an empty text if there are no arguments.
         let text = if arguments.trim().is_empty() { "{}" } else { arguments };
         let json = Jsonb::from_json(text)?;
         context.replace(None);
@@ -58,8 +60,9 @@ impl Tool {
         }
     }
 
-    /// Arguments in the order of the parameters, those that are not given by their defaults. With a value of the exact type for each
-    /// parameter, no function but the tool's own is meant, whichever functions of the same name are beside it.
+    /// The argument list in the order of the parameters; missing arguments get their defaults. With a value
+    /// of the exact type for each parameter, the call resolves to the tool's own function, even if there are
+    /// overloads of the same name.
     fn argument_list(&self, given: &[&str]) -> Result<String> {
         let argument = |parameter: &Parameter| match (
             given.iter().position(|name| *name == parameter.name),
@@ -72,8 +75,8 @@ impl Tool {
         Ok(self.parameters.iter().map(argument).collect::<Result<Vec<_>>>()?.join(", "))
     }
 
-    /// The arguments with their parameters. Null for a parameter with a default means the default, since some models must give every
-    /// argument.
+    /// The arguments with their parameters. Null for a parameter that has a default stands for the default,
+    /// because some models have to give every argument.
     fn checked(&self, given: Vec<JsonArgument>, whose: &str) -> Result<Vec<(&Parameter, JsonArgument)>> {
         let mut checked = Vec::with_capacity(given.len());
         for given in given {
@@ -132,7 +135,8 @@ impl Target {
 }
 
 impl ToolStatement {
-    /// A call in the select list, where a function returns its rows one by one, so that the call can end early.
+    /// A call in the select list, where PostgreSQL returns the rows of a function one by one, so that the
+    /// call can end early.
     fn of_function(call: &str, args: Vec<Arg>, returns: Returns) -> Self {
         let sql = match returns {
             Returns::Void => format!("SELECT {call}"),

@@ -1,5 +1,5 @@
-//! Calls of tools: with the rights of the caller, read-only unless the tool writes, with a time limit and in a subtransaction. Changes
-//! of settings and of the role are undone afterwards.
+//! Calls tools: with the rights of the caller, read-only unless the tool writes, with a time limit, and in a
+//! subtransaction. Changes of settings and of the role are undone afterwards.
 
 use crate::tools::Tool;
 use crate::tools::arguments::ErrorContext;
@@ -16,12 +16,12 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 impl Tool {
-    /// Calls the tool with arguments as a model wrote them, a JSON object. Invalid arguments and errors of the tool give an observation,
-    /// not an error.
+    /// Calls the tool with arguments in the form in which a model wrote them: a JSON object. Invalid
+    /// arguments and errors of the tool become an observation, not an error.
     ///
     /// # Errors
-    /// Internal errors. Errors that end the whole statement are raised: a cancel that is not the tool's time limit, and the end of the
-    /// server.
+    /// Internal errors. Errors that end the whole statement are raised: a cancel that is not the tool's time
+    /// limit, and the shutdown of the server.
     pub fn call(&self, arguments: &str) -> Result<Observation> {
         let canceller = Cell::new(Canceller::Nobody);
         let context = RefCell::new(None);
@@ -32,11 +32,12 @@ impl Tool {
                 read_only.begin();
             }
             within(limit, &canceller, || {
-                // Undoes the settings that the tool changes.
+                // Undoes changes of settings that the tool makes.
                 without_role_change(|| with_settings(&[], || connect(|| self.observe(arguments, &context))))
             })
         };
-        // Not all that a read-only transaction allows leaves nothing: NOTIFY, for instance, and large objects before PostgreSQL 16.
+        // The effects of a read-only tool are rolled back as well, because a read-only transaction allows
+        // some effects: NOTIFY, for instance, and large objects before PostgreSQL 16.
         let called = if self.limits.writes { try_in_subtransaction(call) } else { try_and_undo(call) };
         let failed = match called {
             Ok(observation) => return Ok(observation),

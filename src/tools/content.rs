@@ -1,4 +1,4 @@
-//! The part of a tool's result that a model is shown: JSON with a limited number of rows and bytes.
+//! The part of a tool's result that is shown to the model: JSON with a limited number of rows and bytes.
 
 use crate::tools::function::Returns;
 use crate::tools::limits::Limits;
@@ -6,13 +6,13 @@ use crate::tools::observation::{Observation, clip};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::Result;
 
-/// Rows of a fetch while rows are shown. Few, since each may be large.
+/// Number of rows per fetch while rows are shown. It is small, because each row may be large.
 const SHOWN_ROWS_PER_FETCH: i64 = 16;
 
-/// Rows of a fetch while rows are only counted.
+/// Number of rows per fetch while rows are only counted.
 const COUNTED_ROWS_PER_FETCH: i64 = 1_000;
 
-/// Reads the result of a statement with one column, JSON.
+/// Reads the result of a statement with one column of type `json`.
 pub fn read(cursor: &Cursor, returns: Returns, limits: Limits) -> Result<Observation> {
     match returns {
         Returns::Void => {
@@ -38,7 +38,8 @@ fn value(cursor: &Cursor, limits: Limits) -> Result<Observation> {
     Ok(Observation::of(json, 1, truncated))
 }
 
-/// Reads all rows of a tool that writes, so that the limit of shown rows does not limit its effects.
+/// Reads the rows of a result. For a tool that writes, all rows are read, so that the limit of shown rows
+/// does not limit the tool's effects.
 fn rows(cursor: &Cursor, limits: Limits) -> Result<Observation> {
     let mut rows = JsonRows::new(limits);
     loop {
@@ -63,9 +64,9 @@ struct JsonRows {
     shown: u64,
     max_rows: u64,
     max_bytes: usize,
-    /// Whether no further rows are shown.
+    /// True if no further rows are shown.
     full: bool,
-    /// Size in bytes of a first row that is cut, if it is.
+    /// Full size, in bytes, of the first row if it is cut.
     part_of: Option<usize>,
 }
 
@@ -88,7 +89,7 @@ impl JsonRows {
         if self.full {
             return;
         }
-        // A comma or the closing bracket needs room too.
+        // The comma and the closing bracket need room as well.
         let room = self.max_bytes.saturating_sub(self.json.len() + 2);
         let (mut json, bytes) = row(room).unwrap_or_else(|| ("null".to_owned(), 4));
         if bytes > room || json.len() > room {

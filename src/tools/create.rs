@@ -12,10 +12,10 @@ use ragstone_pg::owner::Owner;
 use ragstone_pg::spi::{Arg, check_statement, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Maximum length of a tool's name at all providers.
+/// Maximum length of a tool's name that all providers accept.
 const MAX_NAME_BYTES: usize = 64;
 
-/// What a tool calls.
+/// The function or collection that a tool calls.
 #[derive(Debug)]
 pub enum Subject {
     /// A function.
@@ -27,15 +27,15 @@ pub enum Subject {
 /// The arguments of `rag.create_tool` and `rag.create_search_tool`.
 #[derive(Debug)]
 pub struct NewTool {
-    /// What the tool calls.
+    /// The function or collection that the tool calls.
     pub subject: Subject,
-    /// Name; by default the function's, or `search_` and the collection's.
+    /// Name; None stands for the function's name, or `search_` and the collection's name.
     pub name: Option<String>,
-    /// Description for models; by default the function's comment.
+    /// Description for models; None stands for the function's comment.
     pub description: Option<String>,
     /// Limits of a call.
     pub limits: Limits,
-    /// Whether an existing tool of this name is replaced, if the current role owns it.
+    /// True if an existing tool of this name is replaced, provided that the current role owns it.
     pub replace: bool,
 }
 
@@ -50,8 +50,8 @@ struct ToolRow {
 /// Creates a tool and returns its name.
 ///
 /// # Errors
-/// 0A000 if the function cannot be a tool; 42501 if the current role may not call it, or the tool belongs to another role; 42710 if the
-/// name exists; 22023 if the name, the description or a limit is not valid.
+/// 0A000 if the function cannot be a tool; 42501 if the current role may not call it, or if the tool belongs
+/// to another role; 42710 if the name exists; 22023 if the name, the description or a limit is not valid.
 pub fn create(tool: &NewTool) -> Result<String> {
     tool.limits.check()?;
     let description = tool.description.as_deref().filter(|description| !description.trim().is_empty());
@@ -87,7 +87,7 @@ pub fn drop_tool(name: &str) -> Result<()> {
 /// The owner of an existing tool.
 struct ExistingTool {
     owner: String,
-    /// Whether the current role is the owner or a member of that role.
+    /// True if the current role is the owner or a member of the owner.
     mine: bool,
 }
 
@@ -115,7 +115,7 @@ impl ExistingTool {
 
 fn already_exists(name: &str) -> Error {
     Error::already_exists(format!("tool \"{name}\" already exists"))
-        .hint("Choose another name, or replace it: replace => true.")
+        .hint("Choose another name, or replace the tool with replace => true.")
 }
 
 impl NewTool {
@@ -139,8 +139,9 @@ impl NewTool {
     }
 
     fn row_of_collection(&self, collection: &str) -> Result<ToolRow> {
-        let name = self.checked_name(&format!("search_{collection}"))?;
-        define_search(&name, collection)?;
+        let default = format!("search_{collection}");
+        define_search(self.name.as_deref().unwrap_or(&default), collection)?;
+        let name = self.checked_name(&default)?;
         Ok(ToolRow { name, function: None, function_name: None, collection: Some(collection.to_owned()) })
     }
 
@@ -149,13 +150,13 @@ impl NewTool {
         if is_name(name, MAX_NAME_BYTES) {
             return Ok(name.to_owned());
         }
-        Err(Error::bad_argument(format!("\"{name}\" is no name that providers take for a tool")).hint(
-            format!("Give a name of the letters a to z, digits, _ and -, at most {MAX_NAME_BYTES} of them."),
-        ))
+        Err(Error::bad_argument(format!("\"{name}\" is not a tool name that providers accept"))
+            .hint(format!("Give a name of at most {MAX_NAME_BYTES} letters a to z, digits, _ and -.")))
     }
 }
 
-/// Checks that a call with all arguments and a call with those that have no default both resolve to this overload of the function.
+/// Checks that a call with all arguments and a call with those that have no default both resolve to this
+/// overload of the function.
 fn check_calls(function: &Function) -> Result<()> {
     for all in [true, false] {
         let given: Vec<_> = function.parameters.iter().filter(|it| all || it.required).collect();
@@ -167,7 +168,8 @@ fn check_calls(function: &Function) -> Result<()> {
     Ok(())
 }
 
-/// Writes the row, as the owner of the table. A tool that another role has created at the same time is not replaced.
+/// Writes the row, as the owner of the table. A tool that another role creates at the same time is not
+/// replaced.
 fn write(row: &ToolRow, description: Option<&str>, limits: Limits, owner: &str) -> Result<()> {
     let Limits { timeout_ms, max_rows, max_bytes, writes, requires_approval } = limits;
     let values = [

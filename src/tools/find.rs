@@ -20,21 +20,21 @@ pub struct ListedTool {
     pub name: String,
     /// Role that created it.
     pub owner: String,
-    /// Signature of the function that it calls, if it calls one.
+    /// Signature of the function that it calls, if any.
     pub function: Option<String>,
-    /// The collection that it searches, if it searches one.
+    /// The collection that it searches, if any.
     pub collection: Option<String>,
     /// Limits of a call.
     pub limits: Limits,
-    /// The tool, or why the current role cannot use it.
+    /// The tool, or the error why the current role cannot use it.
     pub tool: Result<Tool>,
 }
 
-/// The tools of these names, in this order, as the current role may use them.
+/// The tools with these names, in this order, if the current role may use them.
 ///
 /// # Errors
-/// 42704 if a tool or its collection does not exist; 42883 if its function does not; 42501 if the current role may not call the function
-/// or read the collection's source.
+/// 42704 if a tool or its collection does not exist; 42883 if its function does not exist; 42501 if the
+/// current role may not call the function or read the collection's source.
 pub fn find(names: &[String]) -> Result<Vec<Tool>> {
     let listed = read(Arg::texts(names))?;
     let tool = |name: &String| {
@@ -49,7 +49,7 @@ pub fn list() -> Result<Vec<ListedTool>> {
     read(Arg::null_texts())
 }
 
-/// The error that a tool does not exist.
+/// The error for a tool that does not exist.
 pub fn unknown(name: &str) -> Error {
     Error::undefined(format!("tool \"{name}\" does not exist"))
         .hint("See rag.tools, or make it with rag.create_tool.")
@@ -95,7 +95,7 @@ fn listed(rows: &Rows, row: usize) -> Option<ListedTool> {
     Some(ListedTool { name, owner, function, collection, limits, tool })
 }
 
-/// What a tool calls, and how.
+/// The function or search of a tool, as the catalogue defines it now.
 pub struct Definition {
     /// Description of the function or collection, used if the tool has none.
     pub description: Option<String>,
@@ -107,7 +107,7 @@ pub struct Definition {
 fn define_call(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Result<Definition> {
     let oid = oid.ok_or_else(|| {
         Error::undefined_function(format!("function {signature} of tool \"{tool}\" does not exist")).hint(
-            "It was dropped, renamed or given other arguments: make the tool anew with rag.create_tool.",
+            "It was dropped or renamed, or its arguments have changed: create the tool again with rag.create_tool.",
         )
     })?;
     let function = Function::find(oid)?;
@@ -194,8 +194,9 @@ fn search_schema(metadata: &Map<String, Value>) -> Value {
     json!({"type": "object", "properties": properties, "required": ["query"], "additionalProperties": false})
 }
 
-/// The error that models would not know what a tool is for.
+/// The error for a tool without a description: models would not know its purpose.
 pub fn no_description(name: &str) -> Error {
-    Error::bad_argument(format!("tool \"{name}\" has no description"))
-        .hint("Models go by it: COMMENT ON FUNCTION … IS '…', or give a description.")
+    Error::bad_argument(format!("tool \"{name}\" has no description")).hint(
+        "Models choose tools by their descriptions: use COMMENT ON FUNCTION … IS '…', or give a description.",
+    )
 }

@@ -1,4 +1,4 @@
-//! The functions that can be tools, and why others cannot.
+//! The functions that can be tools, and the errors for those that cannot.
 
 use crate::tools::schema::is_name;
 use pgrx::pg_sys;
@@ -8,7 +8,7 @@ use ragstone_pg::relation;
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, run};
 
-/// Maximum length of the name of an argument at all providers.
+/// Maximum length of an argument's name that all providers accept.
 const MAX_NAME_BYTES: usize = 64;
 
 /// A function in the catalog.
@@ -22,17 +22,17 @@ pub struct Function {
     pub call: String,
     /// Parameters.
     pub parameters: Vec<Parameter>,
-    /// What the function returns.
+    /// The kind of result.
     pub returns: Returns,
-    /// Whether the function is STRICT.
+    /// True if the function is STRICT.
     pub strict: bool,
-    /// Whether the current role may execute the function.
+    /// True if the current role may execute the function.
     pub allowed: bool,
     /// Comment on the function.
     pub comment: Option<String>,
 }
 
-/// What a function returns.
+/// The kind of result that a function returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Returns {
     /// Nothing.
@@ -95,8 +95,9 @@ fn check_parameter(parameter: &Parameter, number: usize, signature: &str) -> Res
         return Err(not_a_tool(signature, "it is VARIADIC"));
     }
     if name.is_empty() {
-        return Err(not_a_tool(signature, &format!("its argument {number} has no name"))
-            .hint("Models give arguments by name: create the function anew with a name for each."));
+        return Err(not_a_tool(signature, &format!("its argument {number} has no name")).hint(
+            "Models pass arguments by name: create the function again with a name for each argument.",
+        ));
     }
     if !is_name(name, MAX_NAME_BYTES) {
         return Err(not_a_tool(
@@ -119,8 +120,8 @@ fn returns(rows: &Rows, signature: &str) -> Result<Returns> {
     match oid {
         Some(pg_sys::VOIDOID) => Ok(Returns::Void),
         Some(pg_sys::RECORDOID) if columns != Some(true) => {
-            Err(not_a_tool(signature, "it returns records whose columns nobody knows")
-                .hint("Say what it returns: RETURNS TABLE (…)."))
+            Err(not_a_tool(signature, "it returns records of unknown columns")
+                .hint("Declare the columns with RETURNS TABLE (…)."))
         }
         Some(oid) if oid != pg_sys::RECORDOID && pseudo == Some(true) => {
             let name = rows.text(0, 5).unwrap_or_default();

@@ -2,32 +2,32 @@
 
 use ragstone_pg::error::{Error, Result};
 
-/// Smallest `max_bytes`: less of a result would be useless.
+/// Minimum of `max_bytes`: a shorter part of a result would be useless.
 const MIN_RESULT_BYTES: i32 = 256;
 
-/// Largest `max_bytes`. Models read far less.
+/// Maximum of `max_bytes`. Models read far less.
 const MAX_RESULT_BYTES: i32 = 16 * 1024 * 1024;
 
-/// Largest `max_rows`.
+/// Maximum of `max_rows`.
 const MAX_RESULT_ROWS: i32 = 100_000;
 
 /// Limits of a tool's calls.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Timeout, milliseconds.
+    /// Timeout, in milliseconds.
     pub timeout_ms: i32,
     /// Maximum number of rows that are shown; the number of passages of a search.
     pub max_rows: i32,
     /// Maximum number of bytes that are shown.
     pub max_bytes: i32,
-    /// Whether the tool may write.
+    /// True if the tool may write.
     pub writes: bool,
-    /// Whether a person must approve each call.
+    /// True if a user must approve each call.
     pub requires_approval: bool,
 }
 
 impl Limits {
-    /// Refuses limits out of range.
+    /// Raises an error for limits out of range.
     ///
     /// # Errors
     /// 22023 for a limit out of range.

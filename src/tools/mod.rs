@@ -1,7 +1,8 @@
 //! Tools: SQL functions and searches of a collection that a language model may call.
 //!
-//! [`create`] stores a tool within its [`limits`], and [`find`] looks one up, with the [`function`] that it calls and the [`schema`] of
-//! its arguments. [`call`] makes a call from a model's [`arguments`]. [`content`] reads the result into an [`observation`].
+//! [`create`] stores a tool within its [`limits`], and [`find`] looks one up, with the [`function`] that it
+//! calls and the [`schema`] of its arguments. [`call`] makes a call from a model's [`arguments`]. [`content`]
+//! reads the result into an [`observation`].
 
 mod create;
 mod limits;
@@ -31,21 +32,21 @@ pub struct Tool {
     pub description: String,
     /// JSON schema of its arguments.
     pub schema: Value,
-    /// Whether a person must approve each call.
+    /// True if a user must approve each call.
     pub requires_approval: bool,
     limits: Limits,
     parameters: Vec<Parameter>,
     target: Target,
 }
 
-/// What a tool calls.
+/// The function or search of a tool.
 #[derive(Debug, Clone)]
 enum Target {
     Function {
         /// Qualified and quoted name for a statement.
         call: String,
         returns: Returns,
-        /// Whether the function is STRICT.
+        /// True if the function is STRICT.
         strict: bool,
     },
     Search {

@@ -1,19 +1,19 @@
-//! The result of a tool call as a model sees it.
+//! The result of a tool call in the form that is shown to a model.
 
 use ragstone_pg::error::Error;
 
-/// The result of a tool call as a model sees it.
+/// The result of a tool call in the form that is shown to a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     /// JSON, "done", or the error.
     pub content: String,
-    /// Whether the call failed.
+    /// True if the call failed.
     pub is_error: bool,
     /// SQLSTATE of the error.
     pub sqlstate: Option<String>,
     /// Number of rows in the content.
     pub rows: u64,
-    /// Whether the content is cut.
+    /// True if the content is cut.
     pub truncated: bool,
 }
 
@@ -38,7 +38,7 @@ impl Observation {
     }
 }
 
-/// Cuts a text to at most this many bytes, at a boundary of characters. Returns its new length.
+/// Cuts a text to at most `max_bytes` bytes, at a character boundary. Returns its new length.
 pub fn clip(text: &mut String, max_bytes: usize) -> usize {
     text.truncate(text.floor_char_boundary(max_bytes));
     text.len()

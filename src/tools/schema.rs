@@ -1,4 +1,5 @@
-//! JSON Schemas of the parameters of functions, in the part of JSON Schema 2020-12 that all providers support.
+//! JSON Schemas for the parameters of functions, in the subset of JSON Schema 2020-12 that all providers
+//! support.
 
 use pgrx::pg_sys;
 use ragstone_pg::arguments::Parameter;
@@ -10,18 +11,18 @@ use serde_json::{Map, Value, json};
 /// Maximum nesting of rows, arrays and domains.
 const MAX_TYPE_DEPTH: usize = 8;
 
-/// Whether all providers accept a name: `^[a-zA-Z0-9_-]{1,64}$` for tools.
+/// True if all providers accept the name; for tools, it must match `^[a-zA-Z0-9_-]{1,64}$`.
 pub fn is_name(name: &str, longest: usize) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     (1..=longest).contains(&name.len()) && name.bytes().all(fits)
 }
 
-/// The schema of an object with these parameters as members, and no others.
+/// The schema of an object with exactly these parameters as members.
 pub fn of_parameters(parameters: &[Parameter]) -> Result<Value> {
     let mut properties = Map::new();
     for parameter in parameters {
         let mut schema = of_type(parameter.oid, MAX_TYPE_DEPTH)?;
-        // DEFAULT NULL is not mentioned: that the parameter is not required says enough.
+        // DEFAULT NULL is not mentioned, because the schema shows that the parameter is not required.
         if let Some(default) = parameter.default.as_ref().filter(|default| !default.starts_with("NULL")) {
             remark(&mut schema, &format!("default: {default}"));
         }
@@ -55,9 +56,7 @@ fn of_type(oid: pg_sys::Oid, depth_left: usize) -> Result<Value> {
         return Err(Error::internal(format!("type with OID {} does not exist", oid.to_u32())));
     };
     if depth_left == 0 {
-        return Err(Error::not_supported(format!(
-            "type {name} has more than {MAX_TYPE_DEPTH} types in one another"
-        )));
+        return Err(Error::not_supported(format!("type {name} has more than {MAX_TYPE_DEPTH} nested types")));
     }
     let element = relation::element_type(oid);
     match kind.as_str() {
@@ -96,7 +95,8 @@ fn of_row(oid: pg_sys::Oid, depth_left: usize) -> Result<Value> {
     Ok(object(properties, &[]))
 }
 
-/// The schemas of types that JSON Schema has. Numbers are read from the model's own digits, so that `numeric` loses no precision.
+/// The schemas of types that JSON Schema supports. Numbers are read from the digits that the model wrote, so
+/// that `numeric` loses no precision.
 fn known(oid: pg_sys::Oid) -> Option<Value> {
     let text = |format: &str| json!({"type": "string", "format": format});
     Some(match oid {

@@ -1,4 +1,4 @@
-//! Calls to providers are on record whatever becomes of their transaction.
+//! Calls to providers are recorded, whatever the outcome of their transaction.
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
@@ -15,14 +15,14 @@ pub fn tests() -> Vec<Trial> {
         a_cancelled_call_is_on_record,
         a_failed_call_is_on_record_with_its_sqlstate,
         prompts_are_kept_where_a_superuser_wants_it,
-        everybody_sees_his_own_calls_and_auditors_see_all,
+        every_role_sees_its_own_calls_and_auditors_see_all,
         calls_outlive_the_coordinator_and_are_written_once,
         a_coordinator_that_left_comes_back_for_calls,
         old_calls_are_deleted,
     ]
 }
 
-/// A tenth for a token: 1 for an answer of the stub's, which takes 7 tokens in and 3 out.
+/// A price of 0.1 per token: a response of the stub provider costs 1, for 7 input tokens and 3 output tokens.
 const PRICES: &str = r#"{"input_price": 100000, "output_price": 100000, "retries": 0}"#;
 
 pub const GENERATE: &str = "SELECT rag.generate('hi', model => 'stub/small', max_tokens => 3)";
@@ -33,9 +33,9 @@ pub async fn with_provider(session: &Session, provider: &Provider) -> Result<()>
     Ok(())
 }
 
-/// Waits until so many calls are on record.
+/// Waits until `count` calls are recorded.
 pub async fn recorded(session: &Session, count: i64) -> Result<()> {
-    wait::until("the calls are on record", async || {
+    wait::until("the calls are recorded", async || {
         let found: i64 = session.value("SELECT count(*) FROM rag.calls").await?;
         ensure!(found <= count, "{found} calls are on record, and not {count}");
         Ok((found == count).then_some(()))
@@ -96,7 +96,7 @@ async fn a_cancelled_call_is_on_record() -> Result<()> {
     ensure!(statuses(&session).await? == "cancelled");
     ensure!(session.value::<bool>("SELECT latency_ms > 0 FROM rag.calls").await?);
 
-    // Whoever has read an answer nearly to its end is charged for what he has read.
+    // A caller that has read an answer nearly to its end is charged for the part that it has read.
     provider.script([Reply::stream([Part::piece("twelve chars"), Part::Stall])]);
     session
         .batch_execute(
@@ -137,7 +137,7 @@ async fn prompts_are_kept_where_a_superuser_wants_it() -> Result<()> {
     Ok(())
 }
 
-async fn everybody_sees_his_own_calls_and_auditors_see_all() -> Result<()> {
+async fn every_role_sees_its_own_calls_and_auditors_see_all() -> Result<()> {
     let server = Server::start().await?;
     let session = server.session().await?;
     let provider = Provider::start([Reply::chat("hello")])?;
@@ -210,7 +210,7 @@ async fn calls_outlive_the_coordinator_and_are_written_once() -> Result<()> {
             }
         }
     };
-    // The last coordinator may have gone with calls unwritten; the next call brings another.
+    // The last coordinator may have exited with calls unwritten; the next call starts another one.
     wait::until("a session may register a coordinator again", async || {
         caller.batch_execute(GENERATE).await?;
         Ok((session.query(COORDINATORS, &[]).await?.len() == 1).then_some(()))
@@ -234,7 +234,7 @@ async fn a_coordinator_that_left_comes_back_for_calls() -> Result<()> {
         session.batch_execute(GENERATE).await?;
         recorded(&session, round).await?;
         let gone = async || Ok(session.query(COORDINATORS, &[]).await?.is_empty().then_some(()));
-        wait::until("the coordinator leaves", gone).await?;
+        wait::until("the coordinator exits", gone).await?;
     }
     Ok(())
 }
@@ -251,7 +251,7 @@ async fn old_calls_are_deleted() -> Result<()> {
         )
         .await?;
     session.batch_execute(GENERATE).await?;
-    wait::until("what is older than 30 days is gone", async || {
+    wait::until("calls older than 30 days are deleted", async || {
         let old = "SELECT count(*) FROM rag.calls WHERE began < now() - interval '720 hours'";
         Ok((session.value::<i64>(old).await? == 0).then_some(()))
     })

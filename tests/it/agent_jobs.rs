@@ -1,4 +1,4 @@
-//! Agents as jobs: what is committed step by step, and goes on from there.
+//! Agents as jobs: what is committed after each step, and how a run continues from there.
 
 use crate::jobs::{World, ended, submit};
 use anyhow::{Context, ensure};
@@ -25,7 +25,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A world in which alice may use the provider `stub`, and agents that write things down.
+/// A world in which alice may use the provider `stub`, with agents whose tools write rows.
 pub async fn world(provider: &Provider) -> Result<World> {
     let world = World::new().await?;
     world.admin.batch_execute(&setting(provider)).await?;
@@ -73,7 +73,7 @@ pub async fn steps(session: &Session) -> Result<Vec<String>> {
     session.value(query).await
 }
 
-/// The worker that waits at the gate, with what its tool has written.
+/// The worker that waits at the gate, and the rows that its tool has written.
 async fn at_the_gate(world: &World) -> Result<Process> {
     wait::until("a tool waits at the gate", async || {
         let waiting = "SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l USING (pid)
@@ -121,9 +121,9 @@ async fn a_job_gives_what_the_function_gives_and_is_read_along() -> Result<()> {
         .collect();
     ensure!(pieces == ["[write_down]\n", "It is ", "written."], "{pieces:?}");
     ensure!(world.admin.value::<String>("SELECT by::text FROM app.written").await? == "alice");
-    // Nothing is kept of a run that is done but its log.
+    // Only the log of a finished run is kept.
     ensure!(world.admin.value::<i64>("SELECT count(*) FROM rag._agent_turn").await? == 0);
-    // Wrong arguments are told at once, a wrong agent by the job.
+    // Wrong arguments are refused at once, an unknown agent by the job.
     alice
         .refusal("SELECT rag.submit('agent', '{\"agent\": \"writer\", \"input\": \"x\", \"run\": 1}')")
         .await?
@@ -174,7 +174,7 @@ async fn a_crash_repeats_no_call_that_was_completed() -> Result<()> {
     let result = result(&world.admin, job).await?;
     ensure!(result["answer"] == "All is written." && result["steps"] == 3, "{result}");
     ensure!(written(&world).await? == "a,b");
-    // The model was asked again what it had not answered, with all that was there before.
+    // The model was asked again for the reply that it had not given, with all earlier messages.
     let requests = provider.requests();
     ensure!(
         requests.len() == 4 && requests[3].body["messages"] == requests[2].body["messages"],
@@ -195,7 +195,8 @@ async fn a_crash_in_the_middle_of_a_tool_undoes_it() -> Result<()> {
     world.server.crash().await?;
     reconnect(&mut world).await?;
     ensure!(world.ended("alice", job).await? == "done");
-    // The model had said so before, and the tool was called once more than it was completed.
+    // The reply was already stored, so the model was not asked again; the tool was called once more than it
+    // was completed.
     ensure!(written(&world).await? == "a" && provider.requests().len() == 2);
     Ok(())
 }
@@ -218,7 +219,7 @@ async fn a_worker_that_ends_is_followed_by_another() -> Result<()> {
     Ok(())
 }
 
-/// What the end of a job may take after it was cancelled.
+/// Maximum time between the cancel and the end of a job.
 const LIMIT: Duration = Duration::from_millis(200);
 
 async fn a_cancel_stops_the_model_and_undoes_the_tool() -> Result<()> {
@@ -253,7 +254,7 @@ async fn a_cancel_stops_the_model_and_undoes_the_tool() -> Result<()> {
     })
     .await?;
     ensure!(written(&world).await? == "a" && alice.value::<String>(run).await? == "cancelled 57014");
-    // Who wants it all the same gets it: the call is made that was undone.
+    // A user who still wants the result gets it: the call that was rolled back is made again.
     world.open_gate().await?;
     let resumed: i64 = alice.value("SELECT rag.resume_run(max(id)) FROM rag.runs").await?;
     ensure!(ended(&alice, resumed).await? == "done" && written(&world).await? == "a,b");
@@ -280,7 +281,7 @@ async fn a_tool_may_ask_a_provider_itself() -> Result<()> {
         .await?;
     let job = world.submit("alice", "agent", r#"{"agent": "thinker", "input": "x"}"#).await?;
     ensure!(world.ended("alice", job).await? == "done");
-    // What was answered to one call is no answer to the next.
+    // The answer to one call is not used for the next one.
     ensure!(written(&world).await? == "a thought,another", "{}", written(&world).await?);
     ensure!(provider.requests().len() == 5);
     Ok(())

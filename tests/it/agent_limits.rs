@@ -1,4 +1,4 @@
-//! What ends the run of an agent without an answer.
+//! Limits that end the run of an agent without an answer.
 
 use crate::agents::{content, messages, run, with};
 use anyhow::ensure;
@@ -17,7 +17,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Runs the agent under other limits.
+/// Runs the agent with other limits.
 pub async fn limited(session: &Session, limits: &str) -> Result<Row> {
     let create = format!(
         "SELECT rag.create_agent('support', 'You help.', 'stub', ARRAY['find_order', 'note'], {limits}, replace => true)"
@@ -33,7 +33,7 @@ async fn a_limit_ends_the_run_and_keeps_what_was_done() -> Result<()> {
     ensure!(row.get::<_, String>("status") == "failed" && row.get::<_, i32>("steps") == 3);
     ensure!(row.get::<_, Option<String>>("answer").is_none());
     ensure!(row.get::<_, String>("error") == "agent \"support\": the run has no answer after 3 steps");
-    // Nobody would have read what the third call gives.
+    // The third call is not made, because its result would not be read.
     ensure!(session.value::<String>("SELECT string_agg(body, ',') FROM notes").await? == "1,2");
     let last: String = session.value("SELECT status || sqlstate FROM rag.runs").await?;
     ensure!(last == "failed54000", "{last}");
@@ -48,7 +48,7 @@ async fn a_limit_ends_the_run_and_keeps_what_was_done() -> Result<()> {
     Ok(())
 }
 
-/// A call that takes 100 tokens in and 10 out.
+/// A call that takes 100 input tokens and 10 output tokens.
 fn dear(number: usize) -> Reply {
     let arguments = format!(r#"{{"body": "{number}"}}"#);
     let call =
@@ -79,7 +79,8 @@ async fn a_model_in_a_loop_is_stopped() -> Result<()> {
     let (session, provider) = with([Reply::calls(&[("find_order", r#"{"id": 2}"#)])]).await?;
     let row = run(&session).await?;
     ensure!(
-        row.get::<_, String>("error").contains("calls tool \"find_order\" with the same arguments again"),
+        row.get::<_, String>("error")
+            .contains("calls tool \"find_order\" with the same arguments repeatedly"),
         "{row:?}"
     );
     ensure!(row.get::<_, i32>("steps") == 5 && provider.requests().len() == 5);

@@ -1,4 +1,4 @@
-//! Runs of agents that have failed, and go on.
+//! Failed runs of agents that continue.
 
 use crate::agent_jobs::{RUN, result, steps, world, write, written};
 use crate::jobs::{ended, submit};
@@ -15,7 +15,7 @@ pub fn tests() -> Vec<Trial> {
         a_spent_budget_fails_the_run_and_more_of_it_resumes_it,
         a_limit_fails_the_run_and_a_higher_one_resumes_it,
         only_what_has_failed_is_resumed_and_only_by_its_owner,
-        of_two_who_resume_a_run_one_comes_first,
+        of_two_sessions_that_resume_a_run_one_comes_first,
     ]
 }
 
@@ -83,7 +83,7 @@ async fn a_limit_fails_the_run_and_a_higher_one_resumes_it() -> Result<()> {
     limit(2).await?;
     let alice = world.session("alice").await?;
     let job = submit(&alice, "agent", RUN).await?;
-    // As the function does: what a limit ends is a result, and no error.
+    // As in the function, a limit ends the run with a result instead of an error.
     ensure!(ended(&alice, job).await? == "done");
     let result = result(&alice, job).await?;
     ensure!(
@@ -117,7 +117,7 @@ async fn only_what_has_failed_is_resumed_and_only_by_its_owner() -> Result<()> {
     let function: i64 = alice.value("SELECT rag.start_run('by hand')").await?;
     let refusal = alice.refusal(&format!("SELECT rag.resume_run({function})")).await?;
     refusal.expect("55000", "was not a job", "rag.submit")?;
-    // A failed run may be resumed by a member of the role that it belongs to, and runs as that role.
+    // A member of the owning role may resume a failed run, which runs as the owning role.
     provider.script([Reply::status(500), write("write_down", "a"), Reply::chat("Done.")]);
     let job = submit(&alice, "agent", RUN).await?;
     ensure!(ended(&alice, job).await? == "failed");
@@ -131,7 +131,7 @@ async fn only_what_has_failed_is_resumed_and_only_by_its_owner() -> Result<()> {
     Ok(())
 }
 
-async fn of_two_who_resume_a_run_one_comes_first() -> Result<()> {
+async fn of_two_sessions_that_resume_a_run_one_comes_first() -> Result<()> {
     let gate = Gate::new();
     let provider = Provider::start([Reply::status(500), Reply::chat("Done.").behind(&gate)])?;
     let world = world(&provider).await?;

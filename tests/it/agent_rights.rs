@@ -1,4 +1,4 @@
-//! With whose rights agents run, and what nobody gains by them.
+//! The rights with which agents run, and attempts to gain rights through them.
 
 use crate::agents::{content, with};
 use anyhow::ensure;
@@ -10,14 +10,14 @@ use ragstone_tests::session::Session;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
-        approval_is_refused_where_nobody_can_give_it,
-        an_agent_is_its_owners_and_everybody_runs_it_as_himself,
+        approval_is_refused_where_no_role_can_give_it,
+        an_agent_belongs_to_its_owner_and_runs_as_its_caller,
         a_planted_instruction_gains_nothing,
         agents_are_not_called_too_deep,
     ]
 }
 
-async fn approval_is_refused_where_nobody_can_give_it() -> Result<()> {
+async fn approval_is_refused_where_no_role_can_give_it() -> Result<()> {
     let (session, provider) = with([Reply::chat("x")]).await?;
     session
         .batch_execute(
@@ -34,7 +34,7 @@ async fn approval_is_refused_where_nobody_can_give_it() -> Result<()> {
     Ok(())
 }
 
-/// A server of its own, since roles are cluster-wide, with alice and mallory, who may use the provider.
+/// A server of its own, because roles are cluster-wide, with alice and mallory, who may use the provider.
 async fn with_roles(script: impl IntoIterator<Item = Reply>) -> Result<(Server, String, Session, Provider)> {
     let server = Server::start().await?;
     let admin = server.session().await?;
@@ -48,7 +48,7 @@ async fn with_roles(script: impl IntoIterator<Item = Reply>) -> Result<(Server, 
     Ok((server, database, admin, provider))
 }
 
-async fn an_agent_is_its_owners_and_everybody_runs_it_as_himself() -> Result<()> {
+async fn an_agent_belongs_to_its_owner_and_runs_as_its_caller() -> Result<()> {
     let (server, database, admin, _provider) =
         with_roles([Reply::calls(&[("who", "{}")]), Reply::chat("x")]).await?;
     admin
@@ -74,7 +74,7 @@ async fn an_agent_is_its_owners_and_everybody_runs_it_as_himself() -> Result<()>
     )?;
     mallory.refusal("SELECT * FROM rag._agent").await?.expect("42501", "permission denied", "")?;
     ensure!(mallory.value::<String>("SELECT instructions FROM rag.agents").await? == "x");
-    // Neither the provider nor a tool comes with the agent.
+    // The right to use an agent includes neither its provider nor its tools.
     admin.batch_execute("REVOKE EXECUTE ON FUNCTION who() FROM PUBLIC").await?;
     mallory.refusal("SELECT rag.run_agent('who', 'x')").await?.expect("42501", "permission denied", "")?;
     admin
@@ -87,7 +87,7 @@ async fn an_agent_is_its_owners_and_everybody_runs_it_as_himself() -> Result<()>
     alice.refusal("SELECT rag.run_agent('who', 'x')").await?.expect("42704", "does not exist", "rag.agents")
 }
 
-/// A model that does whatever it reads between `CALL` and `END`, wherever it stands.
+/// A model that calls whatever tool it finds between `CALL` and `END` in any message.
 fn obedient(seen: &Seen) -> Reply {
     let messages = seen.body["messages"].as_array().cloned().unwrap_or_default();
     let last = messages.last().map(|last| content(last).to_owned()).unwrap_or_default();
@@ -126,13 +126,13 @@ async fn a_planted_instruction_gains_nothing() -> Result<()> {
         let input = format!("CALL read_ticket {{\"id\": {ticket}}} END");
         mallory.value_of("SELECT answer FROM rag.run_agent($1, $2)", &[&agent, &input]).await
     };
-    // The ticket orders another one to be read: the caller does not see that, and neither does his agent.
+    // The ticket's text requests another ticket, which neither the caller nor the caller's agent can read.
     let answer = ask("reader", 1).await?;
     ensure!(!answer.contains("42") && provider.requests().len() == 3, "{answer}");
-    // It orders a tool that the agent has not.
+    // The ticket's text requests a tool that the agent does not have.
     let answer = ask("reader", 3).await?;
     ensure!(answer.contains("There is no tool of this name"), "{answer}");
-    // It orders a tool that the agent has, and the caller no right to what it does.
+    // The ticket's text requests a tool that the agent has; the caller lacks the privilege for its work.
     let answer = ask("closer", 4).await?;
     ensure!(answer.contains("permission denied for table tickets"), "{answer}");
     ensure!(admin.value::<i64>("SELECT count(*) FROM tickets").await? == 4);

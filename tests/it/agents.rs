@@ -28,7 +28,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Tools that look and tools that write.
+/// Tools that read and tools that write.
 pub const TOOLS: &str = "
     CREATE TABLE orders (id int PRIMARY KEY, status text);
     INSERT INTO orders VALUES (1, 'shipped'), (2, 'lost');
@@ -150,7 +150,7 @@ async fn what_cannot_be_called_is_told() -> Result<()> {
         "{}",
         told[5]
     );
-    // What the model wrote is shown to it as JSON, which some providers read.
+    // The model's own arguments are sent back to it as JSON, which some providers parse.
     ensure!(told[2]["tool_calls"][1]["function"]["arguments"] == r#"{"broken":"{\"id\": "}"#, "{}", told[2]);
     Ok(())
 }
@@ -161,7 +161,7 @@ async fn an_answer_meets_the_schema() -> Result<()> {
     let row = limited(&session, schema).await?;
     ensure!(row.get::<_, String>("answer") == "{\"lost\": true}" && provider.requests().len() == 1);
     ensure!(content(&messages(&provider, 0)[0]).contains("JSON Schema"));
-    // Asked once more, by the schema and without tools.
+    // The model is asked once more, with the schema and without tools.
     provider.script([
         Reply::calls(&[("find_order", r#"{"id": 2}"#)]),
         Reply::chat("It is lost."),
@@ -215,7 +215,7 @@ async fn an_autonomous_log_outlives_the_run() -> Result<()> {
         with([Reply::calls(&[("note", r#"{"body": "x"}"#)]), Reply::status(500)]).await?;
     session.batch_execute("SET rag.log_durability = 'autonomous'").await?;
     session.refusal("SELECT rag.run_agent('support', 'x')").await?.expect("38000", "status 500", "")?;
-    wait::until("the run is on record", async || {
+    wait::until("the run is recorded", async || {
         let ended: i64 = session
             .value("SELECT count(*) FROM rag.runs WHERE status = 'failed' AND sqlstate = '38000'")
             .await?;
@@ -283,7 +283,7 @@ async fn the_guide_runs_with_a_provider() -> Result<()> {
         let errors = String::from_utf8_lossy(&said.stderr).into_owned();
         ensure!(said.status.success(), "line {}: {errors}", block.line);
         if number == 0 {
-            // The key of the guide is none.
+            // The key in the guide is only an example.
             let address = format!(
                 "ALTER SERVER openai OPTIONS (SET base_url '{}');
                  ALTER USER MAPPING FOR PUBLIC SERVER openai OPTIONS (SET api_key 'sk-test')",

@@ -1,5 +1,5 @@
-//! The owner of a collection's chunk and terms tables alters them: each statement that relies on them is refused, and the server
-//! goes on.
+//! The owner of a collection alters its chunk and terms tables: each statement that relies on them is
+//! refused, and the server continues.
 
 use crate::followed::{current, make};
 use anyhow::{Context, ensure};
@@ -17,7 +17,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// What a column is altered to, with a value of that type.
+/// Types to which a column is altered, each with a value of that type.
 const TYPES: [(&str, &str); 6] = [
     ("bigint", "4096"),
     ("numeric", "4096"),
@@ -36,7 +36,7 @@ const STATEMENTS: [&str; 5] = [
     "SELECT rag.refresh_collection('c')",
 ];
 
-/// Drops what stands in the way of altering a table's columns, as its owner can.
+/// Drops the objects that prevent columns from being altered, as the owner could.
 const STRIP: &str = "
     DO $$ DECLARE command text; BEGIN
       FOR command IN SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
@@ -67,14 +67,14 @@ async fn a_column_of_another_type_is_refused_by_each_statement() -> Result<()> {
             &[],
         )
         .await?;
-    ensure!(columns.len() == 14, "{} columns", columns.len());
+    ensure!(columns.len() == 16, "{} columns", columns.len());
     let backend = session.backend().await?;
     for column in &columns {
         let (table, name, own): (String, String, String) = (column.get(0), column.get(1), column.get(2));
         for (kind, value) in TYPES.into_iter().filter(|(kind, _)| *kind != own) {
             let alter = format!("ALTER TABLE {table} ALTER {name} TYPE {kind} USING {value}::{kind}");
             session.batch_execute(&format!("BEGIN; {STRIP}; {alter}")).await.context(alter.clone())?;
-            // A key column is read as what it is.
+            // A key column is read with its current type.
             let expected = (!name.starts_with("key_")).then_some("42804");
             refused(&session, expected).await.context(alter)?;
             session.batch_execute("SELECT rag.drop_collection('c')").await?;
@@ -108,7 +108,7 @@ async fn what_is_attached_to_a_table_is_refused_by_each_statement() -> Result<()
         refused(&session, Some(expected)).await.context(attach)?;
         session.batch_execute("ROLLBACK").await?;
     }
-    // An index of PostgreSQL's own functions is a good thing to have.
+    // An index that uses only PostgreSQL's own functions is allowed.
     session
         .batch_execute("CREATE INDEX ON c_chunks ((metadata ->> 'kind')) WHERE lower(heading) <> ''")
         .await?;
@@ -118,7 +118,7 @@ async fn what_is_attached_to_a_table_is_refused_by_each_statement() -> Result<()
     current(&session).await
 }
 
-/// Sessions that have found tables to be as they were made do not look again before there is a change.
+/// Sessions that have found the tables unaltered do not check them again until they change.
 async fn what_one_session_alters_is_seen_by_all_at_once() -> Result<()> {
     let (server, session) = world().await?;
     let other = server.connect_beside(&session).await?;
@@ -149,7 +149,7 @@ async fn what_one_session_alters_is_seen_by_all_at_once() -> Result<()> {
     Ok(())
 }
 
-/// Fails unless each statement is refused, with this SQLSTATE if there is one.
+/// Fails unless each statement is refused, with this SQLSTATE if one is given.
 async fn refused(session: &Session, sqlstate: Option<&str>) -> Result<()> {
     for statement in STATEMENTS {
         session.batch_execute("SAVEPOINT statement").await?;

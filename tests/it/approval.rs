@@ -1,4 +1,4 @@
-//! Calls of tools that wait until somebody has said yes.
+//! Tool calls that wait for approval.
 
 use crate::agent_jobs::{RUN, result, world, write, written};
 use crate::jobs::{World, ended, submit};
@@ -16,8 +16,8 @@ pub fn tests() -> Vec<Trial> {
         an_approved_call_is_made_exactly_and_once,
         a_rejected_call_is_told_with_its_reason,
         several_calls_wait_together,
-        of_two_who_decide_one_comes_first,
-        only_who_may_act_for_the_owner_decides,
+        of_two_concurrent_decisions_one_comes_first,
+        only_roles_that_may_act_for_the_owner_decide,
         what_does_not_wait_cannot_be_decided,
         a_run_that_waits_is_given_up_by_its_owner,
         what_waits_outlives_the_server,
@@ -26,7 +26,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Submits the run, and gives the steps that wait when its job has ended.
+/// Submits the run, and returns the steps that wait once its job has ended.
 async fn waiting(session: &Session) -> Result<Vec<i64>> {
     let job = submit(session, "agent", RUN).await?;
     let status = ended(session, job).await?;
@@ -75,7 +75,7 @@ async fn an_approved_call_is_made_exactly_and_once() -> Result<()> {
     let attributes: serde_json::Value = decided.get(1);
     ensure!(decided.get::<_, String>(0) == "approved" && attributes["decided_by"] == "alice");
     ensure!(attributes["comment"] == "looks right", "{attributes}");
-    // The call itself is a step below the one that asked for it.
+    // The call itself is a child of the step that requested it.
     let made = format!("SELECT status || ' ' || (output #>> '{{}}') FROM rag.steps WHERE parent_id = {step}");
     ensure!(alice.value::<String>(&made).await? == "ok written");
     ensure!(alice.value::<i64>("SELECT count(*) FROM rag.approvals").await? == 0);
@@ -124,7 +124,7 @@ async fn several_calls_wait_together() -> Result<()> {
     Ok(())
 }
 
-async fn of_two_who_decide_one_comes_first() -> Result<()> {
+async fn of_two_concurrent_decisions_one_comes_first() -> Result<()> {
     let provider = Provider::start([write("careful", "a"), Reply::chat("Done.")])?;
     let world = world(&provider).await?;
     let (alice, other) = (world.session("alice").await?, world.session("alice").await?);
@@ -150,7 +150,7 @@ async fn of_two_who_decide_one_comes_first() -> Result<()> {
     Ok(())
 }
 
-async fn only_who_may_act_for_the_owner_decides() -> Result<()> {
+async fn only_roles_that_may_act_for_the_owner_decide() -> Result<()> {
     let provider = Provider::start([write("careful", "a"), Reply::chat("Done.")])?;
     let world = world(&provider).await?;
     let (alice, bob) = (world.session("alice").await?, world.session("bob").await?);
@@ -164,7 +164,7 @@ async fn only_who_may_act_for_the_owner_decides() -> Result<()> {
     }
     ensure!(bob.value::<i64>("SELECT count(*) FROM rag.approvals").await? == 0);
     bob.refusal("SELECT * FROM rag._agent_turn").await?.expect("42501", "permission denied", "")?;
-    // An auditor sees it, and decides nothing.
+    // An auditor sees the waiting call, and cannot decide on it.
     world.admin.batch_execute("GRANT rag_auditor TO bob").await?;
     ensure!(bob.value::<i64>("SELECT count(*) FROM rag.approvals").await? == 1);
     bob.refusal(&format!("SELECT rag.approve({step})")).await?.expect("42501", "belongs to alice", "")?;
@@ -184,14 +184,14 @@ async fn what_does_not_wait_cannot_be_decided() -> Result<()> {
     let message: i64 = alice.value("SELECT id FROM rag.steps WHERE kind = 'message'").await?;
     alice.refusal(&format!("SELECT rag.approve({message})")).await?.expect("55000", "but is ok", "")?;
     alice.refusal("SELECT rag.approve(4711)").await?.expect("42704", "step 4711 does not exist", "")?;
-    // Somebody's own agent may log that it waits.
+    // A user's own agent, outside Ragstone, may log that a step waits.
     let other: i64 =
         alice.value("SELECT rag.log_step(rag.start_run('other'), 'tool', 'x', status => 'waiting')").await?;
     let refusal = alice.refusal(&format!("SELECT rag.approve({other})")).await?;
     refusal.expect("55000", &format!("no agent waits for step {other}"), "rag.approvals")?;
     let job = decide(&alice, &format!("approve({step})")).await?.context("no job")?;
     ensure!(ended(&alice, job).await? == "done");
-    // Long after the run is done too.
+    // The same applies long after the run is done.
     for call in [format!("approve({step})"), format!("reject({step}, 'x')")] {
         alice.refusal(&format!("SELECT rag.{call}")).await?.expect("55000", "but is approved", "")?;
     }
@@ -255,7 +255,7 @@ async fn an_approved_job_that_is_lost_is_resumed() -> Result<()> {
     let world = world(&provider).await?;
     let alice = world.session("alice").await?;
     let step = waiting(&alice).await?[0];
-    // Cancelled before anybody could begin with it.
+    // Cancelled before a worker could start the job.
     alice.batch_execute("BEGIN").await?;
     let job = decide(&alice, &format!("approve({step})")).await?.context("no job")?;
     alice.batch_execute(&format!("SELECT rag.cancel_job({job}); COMMIT")).await?;

@@ -1,5 +1,6 @@
-//! Every function of the schema `rag` with NULL, with nothing and with absurd values in each place: NULL stands for the default of an
-//! argument that has one, is refused by name where it has none, and nothing is a fault of Ragstone's own.
+//! Calls every function of the schema `rag` with NULL, with empty values and with absurd values for each
+//! argument. NULL stands for the default of an argument that has one, and is refused with the argument's name
+//! otherwise. No call causes an internal error.
 
 use crate::followed::make;
 use anyhow::{Context, ensure};
@@ -9,10 +10,13 @@ use ragstone_tests::server::shared;
 use ragstone_tests::session::Session;
 
 pub fn tests() -> Vec<Trial> {
-    ragstone_tests::tests![null_stands_for_a_default_and_no_value_is_an_internal_error]
+    ragstone_tests::tests![
+        null_stands_for_a_default_and_no_value_is_an_internal_error,
+        a_job_is_refused_at_once_for_what_its_function_never_takes,
+    ]
 }
 
-/// Runs a call and undoes it. Returns its SQLSTATE and message, or `fine`.
+/// Runs a call and rolls it back. Returns its SQLSTATE and message, or `fine`.
 const ATTEMPT: &str = "
     CREATE FUNCTION attempt(call text) RETURNS text LANGUAGE plpgsql AS $$
     DECLARE code text; message text;
@@ -26,7 +30,7 @@ const ATTEMPT: &str = "
       RETURN CASE code WHEN 'ZZ999' THEN 'fine' ELSE code || ' ' || message END;
     END $$";
 
-/// What the calls are about.
+/// The objects that the calls use.
 const OBJECTS: &str = "
     CREATE TABLE other (id int PRIMARY KEY, body text);
     SELECT rag.create_collection('notes', 't', 'body', sync => 'manual');
@@ -38,7 +42,7 @@ const OBJECTS: &str = "
     SELECT rag.create_session('s');
     SELECT rag.submit('search', '{\"collection\": \"notes\", \"query\": \"x\"}')";
 
-/// Values of arguments that must be given, by function and name; any function's where none is named.
+/// Values of required arguments, by function and argument; without a function they apply to all functions.
 const VALUES: &[(&str, &str, &str)] = &[
     ("submit", "kind", "'search'"),
     ("create_provider", "protocol", "'openai'"),
@@ -73,7 +77,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("", "prompts", "'{a}'"),
 ];
 
-/// Functions that give NULL, or nothing, for a NULL that must be given.
+/// Functions that return NULL or no rows if a required argument is NULL.
 const NULL_FOR_NULL: &[&str] = &[
     "embed",
     "embed_batch",
@@ -119,7 +123,7 @@ impl Function {
             .collect())
     }
 
-    /// A call with usual arguments where they must be given, and with one argument of another value.
+    /// A call with the usual values for the required arguments, and with one argument replaced.
     fn call(&self, other: Option<(usize, &str)>) -> String {
         let places = other.map_or(self.required, |(place, _)| self.required.max(place + 1));
         let mut arguments = Vec::new();
@@ -142,6 +146,16 @@ impl Function {
         }
     }
 
+    /// A call with the members of a JSON object as arguments, and with one argument of another value.
+    fn call_with(&self, given: &str, place: usize, value: &str) -> String {
+        let given = given.trim_matches(['{', '}']).split(", ").filter_map(|member| member.split_once(": "));
+        let given = given.map(|(name, value)| (name.trim_matches('"'), value.replace('"', "'")));
+        let others = given.filter(|(name, _)| *name != self.names[place]);
+        let others: String = others.map(|(name, value)| format!("{name} => {value}, ")).collect();
+        let (name, kind) = (&self.names[place], &self.types[place]);
+        format!("SELECT * FROM rag.{}({others}{name} => {value}::{kind})", self.name)
+    }
+
     fn usual(&self, place: usize) -> &'static str {
         let (name, kind) = (self.names[place].as_str(), self.types[place].as_str());
         let own = VALUES.iter().find(|(function, argument, _)| *function == self.name && *argument == name);
@@ -159,7 +173,7 @@ impl Function {
     }
 }
 
-/// Values of a type that hardly anybody means.
+/// Values of a type that hardly any user would pass on purpose.
 fn absurd(kind: &str) -> &'static [&'static str] {
     match kind {
         "text" => &["''", "' '", "'no such'", "repeat('x', 1000000)", "E'a\\u2028\"b;--'"],
@@ -172,11 +186,30 @@ fn absurd(kind: &str) -> &'static [&'static str] {
         "interval" => &["'-1 s'", "'0'", "'0.001 s'"],
         "timestamp with time zone" => &["'infinity'", "'4713-01-01 BC'", "'294276-01-01'"],
         "regclass" => &["'pg_class'", "999999", "'pg_class_oid_index'"],
-        "regprocedure" => &["'now()'", "999999", "'count(*)'"],
+        "regprocedure" => &["'now()'", "999999", "'count(\"any\")'"],
         "regconfig" => &["'simple'", "999999"],
         "bytea" => &["'\\x'", "'\\x00ff'"],
         _ => &[],
     }
+}
+
+/// Whether a refusal names the argument, or shows the value, as in: collection "x" does not exist.
+fn says_what_is_wrong(outcome: &str, argument: &str, value: &str) -> bool {
+    let (singular, plain) = (argument.trim_end_matches('s').replace('_', " "), outcome.replace('_', " "));
+    let inner = value.trim_start_matches('E').trim_matches(['\'', '(', ')', '{', '}']);
+    let shown = match inner.split('"').nth(1) {
+        Some(quoted) if !value.contains("b;--") => format!("\"{quoted}\""),
+        _ if inner.starts_with("repeat") => inner[8..9].repeat(60),
+        _ if value.contains("b;--") => "\"b;--\"".to_owned(),
+        _ => inner.split(',').next().unwrap_or_default().trim_end_matches('}').to_owned(),
+    };
+    let is_number = shown.parse::<f64>().is_ok();
+    let as_shown = if is_number || shown.len() > 20 {
+        shown.clone()
+    } else {
+        format!("\"{}\"", shown.trim_matches('"'))
+    };
+    plain.contains(&singular) || outcome.contains(&as_shown)
 }
 
 async fn null_stands_for_a_default_and_no_value_is_an_internal_error() -> Result<()> {
@@ -203,7 +236,7 @@ async fn null_stands_for_a_default_and_no_value_is_an_internal_error() -> Result
                 true if NULL_FOR_NULL.contains(&function.name.as_str()) => {
                     is_refused || !outcome.starts_with("22004")
                 }
-                true if function.name.starts_with("try_") => outcome == "fine",
+                true if function.name == "try_ask" => outcome == "fine",
                 true if function.name == "generate_json" && name == "prompt" => outcome == "fine",
                 true => is_refused,
                 false => outcome == usual,
@@ -217,9 +250,58 @@ async fn null_stands_for_a_default_and_no_value_is_an_internal_error() -> Result
                 if outcome.starts_with("XX") || outcome.starts_with("57P0") {
                     faults.push(format!("{call}: {outcome}"));
                 }
+                if usual == "fine" && outcome != usual && !says_what_is_wrong(&outcome, name, value) {
+                    faults.push(format!("{call}: {outcome}, which does not name {name}"));
+                }
             }
         }
     }
     ensure!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    Ok(())
+}
+
+/// Kinds of jobs, with the arguments that must be given.
+const KINDS: [(&str, &str); 5] = [
+    ("embed", r#"{"input": "a"}"#),
+    ("search", r#"{"collection": "c", "query": "a"}"#),
+    ("ask", r#"{"collection": "c", "question": "a"}"#),
+    ("generate", r#"{"prompt": "a"}"#),
+    ("chat", r#"{"session": 1, "message": "a"}"#),
+];
+
+/// Whatever value of an argument its function refuses as none that it takes, whatever there is in the database.
+async fn a_job_is_refused_at_once_for_what_its_function_never_takes() -> Result<()> {
+    let session = shared().await?.session().await?;
+    make(&session, 3, "").await?;
+    session.batch_execute(ATTEMPT).await?;
+    session.batch_execute("SELECT rag.create_session('s'); SET client_min_messages = error").await?;
+    let attempt =
+        async |call: &str| -> Result<String> { session.value_of("SELECT attempt($1)", &[&call]).await };
+    let functions = Function::all(&session).await?;
+    let (mut faults, mut refused) = (Vec::new(), 0);
+    for (kind, required) in KINDS {
+        for function in functions.iter().filter(|function| function.name == kind) {
+            for (place, of) in function.types.iter().enumerate().filter(|(_, of)| !of.ends_with("[]")) {
+                for value in absurd(of) {
+                    let argument = &function.names[place];
+                    let given =
+                        format!("'{required}'::jsonb || jsonb_build_object('{argument}', {value}::{of})");
+                    let call = format!("SELECT rag.submit('{kind}', {given})");
+                    let as_job = attempt(&call).await?;
+                    let direct = attempt(&function.call_with(required, place, value)).await?;
+                    // Whether a collection has anything to filter by is left to the job.
+                    let is_of_value = direct.starts_with("22023 ") && !direct.contains("has no metadata");
+                    if is_of_value && direct.contains(argument.as_str()) {
+                        refused += 1;
+                        if as_job != direct {
+                            faults.push(format!("{call}: {as_job}, as a function: {direct}"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    ensure!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    ensure!(refused > 20, "only {refused} values are refused");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What calls may take: budgets hold whatever becomes of a transaction, an engine or a server.
+//! Limits on the cost of calls: budgets hold, whatever happens to a transaction, an engine or a server.
 
 use crate::accounting::{GENERATE, recorded, statuses, with_provider};
 use anyhow::ensure;
@@ -20,7 +20,7 @@ pub fn tests() -> Vec<Trial> {
         calls_and_budgets_are_those_of_a_role_and_not_of_its_name,
         slow_calls_of_one_role_leave_half_of_a_budget_to_others,
         budgets_that_limit_nothing_are_refused,
-        budgets_of_names_that_nobody_has_are_refused,
+        budgets_of_unknown_names_are_refused,
         a_restore_brings_budgets_of_roles_that_are_not_there_yet,
         a_budget_outlives_the_engine,
         a_restore_carries_calls_and_budgets,
@@ -73,7 +73,7 @@ async fn a_new_budget_binds_transactions_that_are_open() -> Result<()> {
     Ok(())
 }
 
-/// An answer that waits for the gate.
+/// An answer that is held back until the gate opens.
 fn gated(gate: &Gate) -> Reply {
     Reply::stream([Part::Gate(gate.clone()), Part::piece("hello"), Part::end()])
 }
@@ -99,7 +99,10 @@ async fn two_sessions_cannot_overspend_together() -> Result<()> {
     let (answer, refusal) = join!(first.value::<String>(stream), other);
     let refusal = refusal?;
     spent(&refusal, "budget 1 of all roles for all providers per day is spent: 0 of 1 calls")?;
-    ensure!(refusal.detail.starts_with("The call may take 1 more, and calls under way 1."), "{refusal:?}");
+    ensure!(
+        refusal.detail.starts_with("The call may take up to 1 more, and calls in progress up to 1."),
+        "{refusal:?}"
+    );
     ensure!(answer? == "hello" && provider.requests().len() == 1);
     recorded(&first, 2).await
 }
@@ -132,12 +135,12 @@ async fn a_budget_counts_the_calls_of_its_role_and_server() -> Result<()> {
     recorded(&session, 7).await
 }
 
-/// How many calls the current role is shown.
+/// Number of calls that the current role can see.
 async fn shown(session: &Session) -> Result<i64> {
     session.value("SELECT count(*) FROM rag.calls").await
 }
 
-/// The budgets that the current role is shown.
+/// The budgets that the current role can see.
 async fn budgets_shown(session: &Session) -> Result<Vec<i64>> {
     session.value("SELECT ARRAY(SELECT id FROM rag.budget_state ORDER BY id)").await
 }
@@ -161,7 +164,8 @@ async fn calls_and_budgets_are_those_of_a_role_and_not_of_its_name() -> Result<(
         "budget 1 of role web for all providers per month is spent: 1 of 1 calls",
     )?;
 
-    // Renamed, it keeps its calls and its budget, and is not under that of the role that had its new name.
+    // After a rename, the role keeps its calls and its budget, and does not get the budget of the role that
+    // had its new name before.
     session.batch_execute("RESET ROLE; ALTER ROLE web RENAME TO site; SET ROLE site").await?;
     recorded(&session, 2).await?;
     ensure!(budgets_shown(&session).await? == [1]);
@@ -172,7 +176,8 @@ async fn calls_and_budgets_are_those_of_a_role_and_not_of_its_name() -> Result<(
     session.batch_execute(GENERATE).await?;
     spent(&session.refusal(GENERATE).await?, "is spent: 2 of 2 calls")?;
 
-    // Another role of the first name has none of them, neither before nor after it has called, and a budget of its own.
+    // Another role with the first name gets none of these, neither before nor after its first call; it has a
+    // budget of its own.
     session
         .batch_execute("RESET ROLE; CREATE ROLE web; GRANT USAGE ON FOREIGN SERVER stub TO web; SET ROLE web")
         .await?;
@@ -181,7 +186,7 @@ async fn calls_and_budgets_are_those_of_a_role_and_not_of_its_name() -> Result<(
     for _ in 0..2 {
         session.batch_execute(GENERATE).await?;
     }
-    wait::until("its calls are there", async || Ok((shown(&session).await? == 2).then_some(()))).await?;
+    wait::until("its calls are recorded", async || Ok((shown(&session).await? == 2).then_some(()))).await?;
     session
         .batch_execute(
             "RESET ROLE; INSERT INTO rag.budgets (role, period, max_calls) VALUES ('web', 'month', 3);
@@ -192,7 +197,7 @@ async fn calls_and_budgets_are_those_of_a_role_and_not_of_its_name() -> Result<(
     ensure!(budgets_shown(&session).await? == [3]);
     spent(&session.refusal(GENERATE).await?, "is spent: 2 of 2 calls")?;
 
-    // So it is for one that was dropped before its calls were written.
+    // The same applies to a role that was dropped before its calls were written.
     session
         .batch_execute("RESET ROLE; DROP OWNED BY site; DROP ROLE site; CREATE ROLE site; SET ROLE site")
         .await?;
@@ -217,7 +222,7 @@ async fn slow_calls_of_one_role_leave_half_of_a_budget_to_others() -> Result<()>
     .await?;
     let large = "SELECT rag.generate('Hi', 'stub/small', max_tokens => 9000)";
     let refusal = slow.refusal(large).await?;
-    refusal.expect("53400", "has no room for more calls of this role at once", "max_tokens")?;
+    refusal.expect("53400", "allows no more concurrent calls of this role", "max_tokens")?;
     let smaller = "SELECT rag.stream('Hi', 'stub/small', max_tokens => 4000)";
     let beside = async {
         let is_asked = async || Ok((provider.requests().len() == 3).then_some(()));
@@ -242,7 +247,7 @@ async fn budgets_that_limit_nothing_are_refused() -> Result<()> {
     Ok(())
 }
 
-async fn budgets_of_names_that_nobody_has_are_refused() -> Result<()> {
+async fn budgets_of_unknown_names_are_refused() -> Result<()> {
     let session = shared().await?.session().await?;
     session
         .batch_execute(
@@ -264,7 +269,7 @@ async fn budgets_of_names_that_nobody_has_are_refused() -> Result<()> {
             session.refusal(&statement).await?.expect("42704", message, "NULL")?;
         }
     }
-    // A role that was dropped keeps no budget from being changed or deleted.
+    // A budget of a dropped role can still be changed and deleted.
     session
         .batch_execute(
             "DO $$ BEGIN EXECUTE format('CREATE ROLE %I', 'gone_of_' || current_database()); END $$;
@@ -297,7 +302,7 @@ async fn a_restore_brings_budgets_of_roles_that_are_not_there_yet() -> Result<()
     Ok(())
 }
 
-/// Calls the provider until the engine that was killed has a successor.
+/// Calls the provider until the killed engine has a successor.
 async fn again(session: &Session) -> Result<()> {
     wait::until("an engine calls the provider", async || match session.query(GENERATE, &[]).await {
         Ok(_) => Ok(Some(())),

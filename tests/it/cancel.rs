@@ -1,4 +1,4 @@
-//! Whoever waits for the engine can be stopped.
+//! A session that waits for the engine can be stopped.
 
 use anyhow::{Context, ensure};
 use futures_util::future::join;
@@ -25,7 +25,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// What the issue of a stop may take, the client's own way included.
+/// Maximum time for a stop to take effect, including the client's round trip.
 const LIMIT: Duration = Duration::from_millis(200);
 
 const EMBED: &str = "SELECT rag.embed(array_agg(body)) FROM bulk";
@@ -49,8 +49,8 @@ async fn until_waiting(watcher: &Session, backend: i32) -> Result<()> {
     .await
 }
 
-/// Runs `sql`, stops it by `stop` as soon as it waits for the engine, and gives the SQLSTATE that it ended with and
-/// the time that it took to end after `stop` was called.
+/// Runs `sql`, and stops it with `stop` as soon as it waits for the engine. Returns the SQLSTATE with which
+/// it ended, and the time from the call of `stop` to its end.
 async fn stopped<F>(session: &Session, sql: &str, stop: impl FnOnce(i32) -> F) -> Result<(String, Duration)>
 where
     F: Future<Output = Result<()>>,
@@ -83,8 +83,8 @@ async fn cancelled(session: &Session, sql: &str) -> Result<()> {
     .await
 }
 
-/// PostgreSQL signals a backend twice for one cancel, by its number and by its process group: on a busy machine the
-/// second may come to the next statement.
+/// PostgreSQL signals a backend twice for one cancel, by process id and by process group: on a busy machine
+/// the second signal may reach the next statement.
 async fn goes_on(session: &Session) -> Result<()> {
     wait::until("the session goes on", async || {
         match session.execute("SELECT rag.embed('still here')", &[]).await {

@@ -1,4 +1,4 @@
-//! What writers do, and what the collection makes of it.
+//! Changes by writers, and their effect on the collection.
 
 use crate::followed::{converged, current, embedded, make, same};
 use anyhow::ensure;
@@ -26,7 +26,8 @@ pub fn tests() -> Vec<Trial> {
         an_immediate_collection_is_current_inside_the_transaction,
         an_immediate_write_does_not_fail_without_an_engine,
         a_capture_that_fails_does_not_break_the_write,
-        nobody_notes_changes_for_a_collection_of_somebody_else,
+        no_role_queues_changes_for_a_collection_of_another,
+        a_detached_partition_notes_nothing_more,
         unchanged_text_is_never_embedded_again,
     ]
 }
@@ -218,7 +219,7 @@ async fn a_repeatable_read_delete_leaves_no_orphan() -> Result<()> {
     let session = server.session().await?;
     make(&session, 5, "").await?;
     let other = server.connect_beside(&session).await?;
-    // The chunks of row 6 are committed after the snapshot with which it is deleted was taken.
+    // The chunks of row 6 are committed after the snapshot was taken with which the row is deleted.
     session.batch_execute("INSERT INTO t VALUES (6, 'soon gone')").await?;
     other.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM t").await?;
     current(&session).await?;
@@ -250,22 +251,19 @@ async fn an_immediate_write_does_not_fail_without_an_engine() -> Result<()> {
     away(&server, &session).await?;
     session.batch_execute("SET rag.request_timeout = '200ms'; INSERT INTO t VALUES (6, 'later')").await?;
     let notices = session.take_notices();
-    ensure!(
-        notices.iter().any(|notice| notice.message.contains("will have the change later")),
-        "{notices:?}"
-    );
+    ensure!(notices.iter().any(|notice| notice.message.contains("will be updated later")), "{notices:?}");
     back(&server, &session).await?;
     converged(&session).await
 }
 
-/// Takes the engine away.
+/// Makes the engine unavailable.
 pub async fn away(server: &Server, session: &Session) -> Result<()> {
     session.batch_execute("ALTER SYSTEM SET rag.engine_path = '/nowhere/ragstone-engine'").await?;
     session.batch_execute("SELECT pg_reload_conf()").await?;
     wait::until("the engine has gone", async || Ok(server.engines().is_empty().then_some(()))).await
 }
 
-/// Brings it back.
+/// Makes the engine available again.
 pub async fn back(server: &Server, session: &Session) -> Result<()> {
     session.batch_execute("ALTER SYSTEM RESET rag.engine_path").await?;
     session.batch_execute("SELECT pg_reload_conf(); RESET rag.request_timeout").await?;
@@ -287,11 +285,11 @@ async fn a_capture_that_fails_does_not_break_the_write() -> Result<()> {
         )
         .await?;
     let notices = session.take_notices();
-    ensure!(notices.iter().any(|notice| notice.message.contains("was not noted")), "{notices:?}");
+    ensure!(notices.iter().any(|notice| notice.message.contains("could not queue a change")), "{notices:?}");
     converged(&session).await
 }
 
-async fn nobody_notes_changes_for_a_collection_of_somebody_else() -> Result<()> {
+async fn no_role_queues_changes_for_a_collection_of_another() -> Result<()> {
     let server = shared().await?;
     let session = server.session().await?;
     make(&session, 5, "").await?;
@@ -319,13 +317,41 @@ async fn nobody_notes_changes_for_a_collection_of_somebody_else() -> Result<()> 
     )
 }
 
+/// Also in a session that has noted changes of the partition.
+async fn a_detached_partition_notes_nothing_more() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text) PARTITION BY RANGE (id);
+             CREATE TABLE part PARTITION OF t FOR VALUES FROM (0) TO (100);
+             SELECT rag.create_collection('c', 't', 'body')",
+        )
+        .await?;
+    current(&session).await?;
+    session
+        .batch_execute(
+            "BEGIN;
+             INSERT INTO part VALUES (1, 'noted');
+             ALTER TABLE t DETACH PARTITION part;
+             CREATE TRIGGER harm AFTER INSERT ON part REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT
+               EXECUTE FUNCTION rag._capture('1', '1', 'id', 'body');
+             INSERT INTO part VALUES (2, 'not noted')",
+        )
+        .await?;
+    let noted: Option<String> =
+        session.value("SELECT string_agg(key::text, ' ') FROM rag._queue WHERE key IS NOT NULL").await?;
+    ensure!(noted.as_deref() == Some("{1}"), "{noted:?}");
+    session.batch_execute("ROLLBACK").await?;
+    Ok(())
+}
+
 async fn unchanged_text_is_never_embedded_again() -> Result<()> {
     let server = Server::start().await?;
     let session = server.session().await?;
     make(&session, 30, "").await?;
     let before = embedded(&session).await?;
     ensure!(before == 30, "{before} texts for 30 rows");
-    // The same text in another row, back and forth, and metadata only.
+    // The same text moves to another row and back, and then only metadata changes.
     session
         .batch_execute(
             "INSERT INTO t SELECT id + 100, body, title FROM t;

@@ -1,5 +1,5 @@
-//! Thirty kills of engine, worker and postmaster while pgbench writes. After each, the collection becomes exactly what a
-//! rebuild gives.
+//! Thirty kills of engine, worker and postmaster while pgbench writes. After each kill, the collection
+//! becomes equal to a rebuilt one.
 
 use anyhow::{Context, ensure};
 use futures_util::future::try_join;
@@ -19,7 +19,7 @@ pub fn tests() -> Vec<Trial> {
 }
 
 const KILLS: usize = 30;
-/// Steps of all clients in one round.
+/// Number of steps of all clients in one round.
 const STEPS: i64 = 200 * CLIENTS;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +29,12 @@ enum Victim {
     Postmaster,
 }
 
-/// When the victim dies.
+/// The moment at which the victim is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    /// So many steps have been done.
+    /// After this number of steps.
     Written(i64),
-    /// All have been done, and so many changes are left in the queue.
+    /// After all steps, when this number of changes is left in the queue.
     Left(i64),
 }
 
@@ -44,7 +44,7 @@ async fn thirty_kills_under_writes_leave_what_a_rebuild_gives() -> Result<()> {
 }
 
 async fn kill_again_and_again(chance: &Chance) -> Result<()> {
-    // The runtime that is the faster to load: the test is about deaths.
+    // The runtime that loads faster, because the test is about kills.
     let options = Options::default().set("rag.engine_runtime", "onnxruntime").set("rag.sync_workers", "2");
     let server = Server::start_with(options).await?;
     let database = server.database().await?;
@@ -85,12 +85,12 @@ impl World<'_> {
         rebuilt::check(&session, "c", "").await
     }
 
-    /// A session, as soon as the server takes one.
+    /// Opens a session as soon as the server accepts one.
     async fn session(&self) -> Result<Session> {
         wait::until("the server answers", async || Ok(self.server.connect(&self.database).await.ok())).await
     }
 
-    /// Steps that were done so far, as soon as the server says it.
+    /// Number of steps so far, as soon as the server can return it.
     async fn steps(&self) -> Result<i64> {
         wait::until("the steps are counted", async || {
             let Ok(session) = self.server.connect(&self.database).await else { return Ok(None) };
@@ -99,7 +99,8 @@ impl World<'_> {
         .await
     }
 
-    /// Writes until so many steps have been done. Whose connection ends comes back with the next clients.
+    /// Writes until this number of steps has been done. Clients whose connections end are replaced by new
+    /// ones.
     async fn write(&self, end: i64) -> Result<()> {
         loop {
             let left = end - self.steps().await?;
@@ -112,7 +113,7 @@ impl World<'_> {
 
     async fn kill(&self, victim: Victim, moment: Moment, begun: i64) -> Result<()> {
         let watcher = self.session().await?;
-        wait::until("the moment of death", async || {
+        wait::until("the moment for the kill comes", async || {
             let written = Writers::steps(&watcher).await? - begun;
             let ripe = match moment {
                 Moment::Written(count) => written >= count,
@@ -128,7 +129,7 @@ impl World<'_> {
             Victim::Engine => self.engine().await?.signal(Signal::SIGKILL),
             Victim::Worker => {
                 self.worker(&watcher).await?.signal(Signal::SIGKILL);
-                // The server restarts, and ends all sessions before it takes new ones.
+                // The server restarts, and ends all sessions before it accepts new ones.
                 wait::until("the session is ended", async || Ok(watcher.is_closed().then_some(()))).await?;
             }
             Victim::Postmaster => {

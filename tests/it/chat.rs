@@ -64,7 +64,7 @@ async fn a_conversation_goes_on_from_what_was_said() -> Result<()> {
         "{kept:?}"
     );
     ensure!(session.value::<String>("SELECT title FROM rag.sessions").await? == "I am Ada.");
-    // What fails leaves nothing behind.
+    // A failed turn leaves nothing behind.
     provider.script([Reply::status(500)]);
     session.refusal(&format!("SELECT * FROM rag.chat({id}, 'lost')")).await?.expect(
         "38000",
@@ -145,7 +145,7 @@ async fn a_persona_changes_in_the_middle_of_a_session() -> Result<()> {
     let pirate = json!({ "role": "system", "content": "You are a pirate.\n\nShort sentences." });
     ensure!(system(1) == pirate && system(2) == pirate && provider.requests()[1].body["temperature"] == 0.7);
     ensure!(system(3) == json!({ "role": "system", "content": "You are an admiral." }));
-    // Whose session names no model is answered by the persona's.
+    // If the session has no model, the persona's model answers.
     let free: i64 = session.value("SELECT rag.create_session()").await?;
     session
         .batch_execute("SELECT rag.set_persona('clerk', 'You are a clerk.', model => 'stub/small')")

@@ -1,4 +1,4 @@
-//! Collections through the life of a database.
+//! Collections throughout the life of a database.
 
 use crate::restore::found;
 use anyhow::{Context, ensure};
@@ -262,7 +262,8 @@ async fn a_crash_of_the_server_leaves_whole_collections() -> Result<()> {
     Ok(())
 }
 
-/// A collection that was made of an empty table is settled with no chunks. What writers index is found before it is counted.
+/// A collection of an empty table is settled with a count of no chunks. Chunks that writers index are found
+/// before they are counted.
 async fn what_is_found_does_not_depend_on_stored_counts() -> Result<()> {
     let session = shared().await?.session().await?;
     session
@@ -272,7 +273,7 @@ async fn what_is_found_does_not_depend_on_stored_counts() -> Result<()> {
         )
         .await?;
     session.batch_execute("SELECT rag.wait_until_current('c')").await?;
-    // Not counted by anybody before the commit.
+    // Nothing has counted the chunks before the commit.
     session
         .batch_execute(
             r"BEGIN;

@@ -1,4 +1,5 @@
-//! What a database's coordinator does goes on whatever holds up the indexing: the locks and the code of users, and providers.
+//! A database's coordinator continues its work whatever holds up the indexing: locks and code of users, and
+//! providers.
 
 use crate::followed::{converged, current, make};
 use crate::generate::provide;
@@ -28,10 +29,11 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Twice what a transaction of a worker may take, with its pauses.
+/// Twice the time limit of a worker's transaction, including its pauses.
 const TWO_LIMITS: Duration = Duration::from_secs(180);
 
-/// A database with the collection `c` of the table `t`, the collection `d` of the table `u`, and a run of agents.
+/// A database with the collection `c` of the table `t`, the collection `d` of the table `u`, and an agent's
+/// run.
 async fn two_collections(server: &Server) -> Result<(Session, i64)> {
     let (session, run) = begun(server).await?;
     make(&session, 3, "").await?;
@@ -49,12 +51,13 @@ async fn other(server: &Server, session: &Session) -> Result<Session> {
     server.connect(&name(session).await?).await
 }
 
-/// Fails unless a job begins and ends, and steps are logged. Sums wait for the transactions that are open.
+/// Fails unless a job starts and ends, and steps are logged. The roll-ups are not checked, since they wait
+/// for open transactions.
 async fn duties_are_done(session: &Session, run: i64) -> Result<()> {
     let job = submit(session, "embed", r#"{"input": "x"}"#).await?;
     ensure!(ended(session, job).await? == "done");
     session.batch_execute(&log(run, "kept")).await?;
-    // The engine may not have read it yet, and then it does not say that something waits.
+    // The engine may not have read the step yet, and then does not report it as waiting.
     wait::until("the step is there", async || Ok((steps(session).await? == "kept").then_some(()))).await
 }
 
@@ -65,10 +68,10 @@ async fn the_other_goes_on(session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless the collection `d` becomes current, and `c` says that it waits because of `sqlstate`.
+/// Fails unless the collection `d` becomes current, and `c` is shown as waiting because of `sqlstate`.
 async fn only_one_waits(session: &Session, sqlstate: &str) -> Result<()> {
     the_other_goes_on(session).await?;
-    // `rag.stat_collection` waits for the lock itself: it shows the size of the table.
+    // `rag.stat_collection` waits for the lock itself, because it shows the size of the table.
     let reason = wait::until_within(TWO_LIMITS, "the collection says what it waits for", async || {
         let sql =
             "SELECT reason FROM rag.collections WHERE name = 'c' AND state = 'waiting' AND next_try IS NOT NULL";
@@ -203,7 +206,7 @@ async fn each_kind_of_worker_is_there_only_for_its_own_work() -> Result<()> {
 }
 
 async fn a_worker_and_a_coordinator_share_the_only_slot() -> Result<()> {
-    // One for logical replication, one for the supervisor.
+    // One process for logical replication, one for the supervisor.
     let options = Options::default().set("max_worker_processes", "3").set("rag.sync_idle_timeout", "3600s");
     let server = Server::start_with(options).await?;
     let session = server.session().await?;
@@ -228,7 +231,7 @@ async fn a_coordinator_that_is_terminated_has_a_successor() -> Result<()> {
     let (session, run) = begun(&server).await?;
     let mut ended = Vec::new();
     for number in 1..=3 {
-        let next = wait::until("another coordinator is there", async || {
+        let next = wait::until("another coordinator runs", async || {
             let found = coordinator(&session).await?.0;
             Ok((!ended.contains(&found)).then_some(found))
         })

@@ -1,4 +1,4 @@
-//! Long documents are in nobody's way.
+//! Long documents do not hold up other work.
 
 use anyhow::ensure;
 use futures_util::future::join_all;
@@ -17,7 +17,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A line of JSON, repeated so many times.
+/// A line of JSON, repeated.
 fn json(times: u32) -> String {
     format!(r#"repeat('{{"id":12345,"name":"some name","tags":["a","b"]}},', {times})"#)
 }
@@ -26,7 +26,7 @@ async fn cancelled_cuts_leave_the_engine_to_others() -> Result<()> {
     let server = shared().await?;
     let session = server.session().await?;
     session.execute("SELECT rag.embed('the engine runs')", &[]).await?;
-    // The second takes hours, since each chunk has but one new token.
+    // The second document takes hours, because each chunk has only one new token.
     for options in ["", ", size => 4000, overlap => 3999"] {
         let cut = format!("SELECT count(*) FROM rag.chunk({}{options})", json(160_000));
         let (server, cut) = (&server, &cut);
@@ -45,7 +45,7 @@ async fn cancelled_cuts_leave_the_engine_to_others() -> Result<()> {
     Ok(())
 }
 
-/// A server with a model that costs next to nothing beside the default one.
+/// A server with a model that is much faster than the default model.
 async fn with_tiny_model() -> Result<Server> {
     let server = Server::prepare(Options::default())?;
     let models = server.folder().join("models");
@@ -86,7 +86,7 @@ async fn a_long_line_does_not_keep_another_collection_waiting() -> Result<()> {
     Ok(())
 }
 
-/// Cutting the row takes hours, since each of its chunks has but one new token.
+/// Splitting the row takes hours, because each of its chunks has only one new token.
 async fn other_collections_become_current_while_a_row_is_cut() -> Result<()> {
     let server = with_tiny_model().await?;
     let session = server.session().await?;
@@ -118,9 +118,9 @@ async fn other_collections_become_current_while_a_row_is_cut() -> Result<()> {
     ensure!(
         session.value::<i64>("SELECT queued FROM rag.stat_collection WHERE collection = 'big'").await? == 1
     );
-    // The cut ends with the collection, and the engine is free again.
+    // Dropping the collection ends the split, and the engine is free again.
     session.batch_execute("SELECT rag.drop_collection('big')").await?;
-    wait::until("the worker sleeps", async || {
+    wait::until("the worker is idle", async || {
         let sql =
             "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND state = 'idle'";
         Ok((session.value::<i64>(sql).await? == 1).then_some(()))

@@ -1,4 +1,4 @@
-//! What is done to a source's definition, and what the collection makes of it.
+//! Changes of a source's definition, and their effect on the collection.
 
 use crate::followed::{converged, create, current, embedded, make, same};
 use anyhow::ensure;
@@ -112,7 +112,8 @@ async fn a_dropped_content_column_is_a_clear_state() -> Result<()> {
     let row = session.query_one("SELECT state, reason FROM rag.collections", &[]).await?;
     ensure!(row.get::<_, String>(0) == "failed");
     ensure!(
-        row.get::<_, String>(1).contains("column \"body\" of the source does not exist any more"),
+        row.get::<_, String>(1)
+            .contains("column \"body\" of the source of collection \"c\" no longer exists"),
         "{row:?}"
     );
     let refusal = session.refusal("SELECT rag.wait_until_current('c', '10s')").await?;
@@ -141,7 +142,7 @@ async fn another_type_of_key_is_followed() -> Result<()> {
     Ok(())
 }
 
-/// Values of the former type cannot be cast to the new one, or are other rows' values there.
+/// Key values of the former type cannot be cast to the new one, or belong to other rows after the cast.
 async fn other_values_of_a_key_are_followed() -> Result<()> {
     let server = shared().await?;
     for (key, fresh) in [
@@ -225,7 +226,7 @@ async fn a_migration_is_switched_when_it_has_caught_up() -> Result<()> {
     let chunks = "SELECT chunks FROM rag.collections WHERE name = 'c'";
     let before: i64 = session.value(chunks).await?;
     session.batch_execute("SELECT rag.alter_collection('c', chunk_size => 40)").await?;
-    // It is searched and followed all the while.
+    // The collection is searched and kept current during the migration.
     session.batch_execute("INSERT INTO t VALUES (100, 'written during the migration')").await?;
     let found: i64 = session.value("SELECT count(*) FROM rag.search('c', 'document 7', k => 3)").await?;
     ensure!(found == 3);
@@ -262,7 +263,7 @@ async fn a_migration_can_be_rolled_back() -> Result<()> {
     switched(&session).await?;
     session.batch_execute("INSERT INTO t VALUES (11, 'written between')").await?;
     current(&session).await?;
-    // The old one has followed all the while, too.
+    // The predecessor was kept current as well.
     wait::until("the old one is current", async || {
         let behind: i64 = session.value("SELECT count(*) FROM rag._queue").await?;
         Ok((behind == 0).then_some(()))
@@ -296,7 +297,7 @@ async fn a_migration_that_makes_no_sense_is_refused() -> Result<()> {
     )?;
     session.refusal("SELECT rag.alter_collection('c')").await?.expect(
         "22023",
-        "nothing is to be changed",
+        "no change is given",
         "chunk_size",
     )?;
     let refusal = session.refusal("SELECT rag.alter_collection('c', model => 'no-such-model')").await?;
@@ -326,7 +327,7 @@ async fn a_replaced_model_is_noticed() -> Result<()> {
     session.batch_execute("INSERT INTO t VALUES (4, 'of another model')").await?;
     wait::until("the collection says what is wrong", async || {
         let error: Option<String> = session.value("SELECT reason FROM rag.collections").await?;
-        Ok(error.filter(|error| error.contains("is not the one that collection \"c\" was made with")))
+        Ok(error.filter(|error| error.contains("is not the model with which collection \"c\" was created")))
     })
     .await?;
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0, "a row was charged");

@@ -1,4 +1,5 @@
-//! The SQL in README.md and docs/ runs. That of docs/reference/ is run by setup/reference.py, with its outputs.
+//! Runs the SQL in README.md and docs/. setup/reference.py runs the SQL of docs/reference/ and compares its
+//! outputs.
 
 use anyhow::{Context, bail};
 use libtest_mimic::Trial;
@@ -10,7 +11,7 @@ use ragstone_tests::server::{run, shared};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Pages of the manual that examples search.
+/// Number of pages of the manual that the examples search.
 const PAGES: usize = 25;
 
 pub fn tests() -> Vec<Trial> {
@@ -33,8 +34,8 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// Runs a file's blocks in one database, one after the other, as a reader would. It has the table `pages`, and unless
-/// the file makes them itself, the extension and the collection `manual`.
+/// Runs a file's blocks one after the other in one database, as a reader would. The database has the table
+/// `pages`, and, unless the file creates them itself, the extension and the collection `manual`.
 async fn sql_runs(path: PathBuf) -> Result<()> {
     let text = fs::read_to_string(&path)?;
     let server = shared().await?;

@@ -1,4 +1,4 @@
-//! What must not be done anew each time that something is looked at.
+//! Work that must not be repeated each time that a process checks something.
 
 use crate::log_durability::{AUTONOMOUS, begun, log, steps};
 use anyhow::ensure;
@@ -30,7 +30,7 @@ async fn sessions_that_look_at_the_engine_open_no_more_connections() -> Result<(
         session.batch_execute("SELECT FROM rag.status(); SELECT FROM rag.stat_log").await?;
         session.execute("SELECT rag.start_run('agent')", &[]).await
     };
-    // One for requests, which it tried to open while the engine was starting, and one for the log.
+    // One connection for requests, which it tried to open while the engine was starting, and one for the log.
     session.execute("SELECT rag.embed('a')", &[]).await?;
     look().await?;
     let at_first = count()?;
@@ -43,7 +43,7 @@ async fn sessions_that_look_at_the_engine_open_no_more_connections() -> Result<(
     Ok(())
 }
 
-/// How often the coordinator has looked for jobs.
+/// Number of times that the coordinator has checked for jobs.
 const LOOKS: &str = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query LIKE '%PARTITION BY submitter%'";
 
 async fn a_coordinator_that_writes_looks_for_jobs_at_intervals() -> Result<()> {
@@ -56,7 +56,7 @@ async fn a_coordinator_that_writes_looks_for_jobs_at_intervals() -> Result<()> {
         let name = names.len().to_string();
         session.batch_execute(&log(run, &name)).await?;
         names.push(name);
-        // One turn of the coordinator's loop, at least, for each.
+        // The coordinator's loop makes at least one pass for each step.
         ensure!(steps(&session).await? == names.join(" "));
         let looks: i64 = session.value(LOOKS).await?;
         let most = 2 + start.elapsed().as_secs() as i64;

@@ -205,7 +205,7 @@ async fn embed_batch_needs_over() -> Result<()> {
     Ok(())
 }
 
-/// One call may bring more texts than the queue has places for, as it sends them in slices.
+/// One call may have more texts than the queue has room for, because it sends them in slices.
 async fn the_queue_refuses_more_than_its_limit_or_serves_it() -> Result<()> {
     let session = session().await?;
     let texts = texts(3000, 1);

@@ -1,4 +1,4 @@
-//! Databases in other encodings than UTF-8.
+//! Databases with encodings other than UTF-8.
 
 use crate::accounting::recorded;
 use crate::generate::provide;
@@ -63,17 +63,17 @@ async fn latin1_is_converted_both_ways() -> Result<()> {
 
 async fn characters_outside_latin1_cannot_be_returned_but_do_no_harm() -> Result<()> {
     let latin1 = in_encoding("LATIN1").await?;
-    // The client writes UTF-8; the server itself refuses what LATIN1 lacks.
+    // The client sends UTF-8; the server itself refuses characters that LATIN1 lacks.
     let refusal = latin1.refusal("SELECT rag.embed('日本')").await?;
     ensure!(refusal.code == "22P05", "{refusal:?}");
     latin1.execute("SELECT rag.embed('still here')", &[]).await?;
     Ok(())
 }
 
-/// What a model says, and what there is of it in LATIN1.
+/// The text that a model returns, and its form in LATIN1.
 const SAID: (&str, &str) = ("café ☕ 🦀\0!", "café ? ??!");
 
-/// The same as JSON with its characters by their numbers, as some providers write them.
+/// The same text as JSON with escaped characters, as some providers write it.
 const ESCAPED: &str =
     r#"{"it": "caf\u00e9 \u2615 \ud83e\udd80\u0000!", "path": "C:\\u00e9", "line": "\u000a"}"#;
 

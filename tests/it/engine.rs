@@ -1,4 +1,4 @@
-//! The life of the engine's process.
+//! The life cycle of the engine's process.
 
 use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
@@ -30,7 +30,7 @@ pub fn tests() -> Vec<Trial> {
         the_socket_is_private,
         the_engine_inherits_nothing_of_the_server,
         all_threads_of_the_engine_are_in_its_sandbox,
-        a_replaced_engine_leaves_when_nobody_uses_it,
+        a_replaced_engine_exits_when_no_session_uses_it,
         drop_database_is_not_blocked,
         one_engine_serves_all_databases,
         status_says_whether_an_engine_runs,
@@ -87,7 +87,7 @@ async fn a_reload_with_other_settings_starts_another_engine() -> Result<()> {
     })
     .await?;
     ensure!(!first.runs());
-    // Nobody but root may lower it, where the tests are nice themselves.
+    // Only root may lower the nice level, if the tests themselves run with a higher one.
     let expected = nice("self")?.max(5);
     let actual = nice(&second.0.to_string())?;
     ensure!(actual == expected, "nice level {actual}, not {expected}");
@@ -140,7 +140,7 @@ async fn a_killed_engine_loses_no_call() -> Result<()> {
 
 /// Waits until `session` waits for the engine.
 async fn in_call(watcher: &Session, session: &Session) -> Result<()> {
-    // A call that is under way cannot be asked for its own process.
+    // A session that is executing a call cannot be queried for its own process id.
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event_type = 'Extension'
                AND query LIKE '%rag.embed($1::text[])%' AND pid <> pg_backend_pid()";
     let _ = session;
@@ -179,7 +179,7 @@ async fn shutdown_ends_the_engine(signal: Signal) -> Result<()> {
     let engine = server.engine(&session).await?;
     server.stop(signal)?;
     wait::until("the engine ends with the server", async || Ok((!engine.runs()).then_some(()))).await?;
-    // What it left behind must not be in the way of the next start.
+    // The files that it left behind must not prevent the next start.
     server.restart().await?;
     let session = server.session().await?;
     session.execute("SELECT rag.embed('a')", &[]).await?;
@@ -206,7 +206,7 @@ async fn the_engine_inherits_nothing_of_the_server() -> Result<()> {
     let engine = server.engine(&session).await?;
     for field in ["SigBlk", "SigIgn"] {
         let mask = u64::from_str_radix(&engine.status(field).context("no signal mask")?, 16)?;
-        // Rust's own start ignores SIGPIPE (13).
+        // Rust's own start-up code ignores SIGPIPE (13).
         ensure!(mask & !(1 << 12) == 0, "{field} is {mask:x}");
     }
     let data = server.data().canonicalize()?;
@@ -221,7 +221,7 @@ async fn the_engine_inherits_nothing_of_the_server() -> Result<()> {
     Ok(())
 }
 
-async fn a_replaced_engine_leaves_when_nobody_uses_it() -> Result<()> {
+async fn a_replaced_engine_exits_when_no_session_uses_it() -> Result<()> {
     let server = Server::prepare(Options::default())?;
     let installed = server.install.library.join("ragstone/ragstone-engine");
     let program = server.folder().join("ragstone-engine");
@@ -236,11 +236,11 @@ async fn a_replaced_engine_leaves_when_nobody_uses_it() -> Result<()> {
     let first = server.engine(&session).await?;
     fs::remove_file(&program)?;
     copy_program(&installed, &program)?;
-    // In use, the old one goes on; its protocol is still spoken.
+    // While it is in use, the old engine continues; its protocol is still supported.
     session.execute("SELECT rag.embed('a')", &[]).await?;
     ensure!(server.engines() == [first]);
     session.close().await?;
-    wait::until("the replaced engine leaves", async || Ok((!first.runs()).then_some(()))).await?;
+    wait::until("the replaced engine exits", async || Ok((!first.runs()).then_some(()))).await?;
     let session = server.session().await?;
     ensure!(server.engine(&session).await? != first);
     Ok(())
@@ -289,7 +289,7 @@ async fn status_says_whether_an_engine_runs() -> Result<()> {
     Ok(())
 }
 
-/// What the sandbox refuses is tested in the engine.
+/// The engine's own tests check what the sandbox refuses.
 async fn all_threads_of_the_engine_are_in_its_sandbox() -> Result<()> {
     let server = Server::start().await?;
     let session = server.session().await?;

@@ -1,4 +1,4 @@
-//! The engine works for all roles by turns, whatever one of them asks for.
+//! The engine serves all roles in turn, however much one of them requests.
 
 use anyhow::{Context, ensure};
 use futures_util::future::{join, try_join_all};
@@ -17,7 +17,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Many times what the flood is answered while the other role has its share.
+/// Many times the number of responses that the flooding role gets while the other role gets its share.
 const MAX_FLOOD_ANSWERS: usize = 20_000;
 
 async fn single_texts_of_one_role_do_not_starve_the_bulk_of_another() -> Result<()> {
@@ -69,13 +69,13 @@ async fn a_role_that_fills_the_queue_leaves_room_for_others() -> Result<()> {
     let flood = server.connect_as("flood", &database).await?;
     let sql = "SELECT rag.embed(array_agg(repeat('the planner chooses an index ', 40) || g)) FROM generate_series(1, 900) g";
     flood.refusal(sql).await?.expect("53400", "is full", "rag.engine_queue_limit")?;
-    wait::until("what the refused call had sent is dropped", async || {
+    wait::until("the texts of the refused call are dropped", async || {
         let waiting: i64 =
             session.value("SELECT coalesce(sum(waiting), 0)::bigint FROM rag._stat_engine()").await?;
         Ok((waiting == 0).then_some(()))
     })
     .await?;
-    // The other role is asked while a request of the flood is accepted.
+    // The other role is served beside a request of the flooding role that the queue accepts.
     let waiting = async {
         let sql = "SELECT rag.embed(array_agg(repeat('the planner chooses an index ', 40) || g)) FROM generate_series(1, 128) g";
         anyhow::Ok(flood.value::<Vec<Vector>>(sql).await?.len())

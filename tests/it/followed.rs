@@ -1,4 +1,4 @@
-//! A table with a collection that follows it, for the tests of synchronisation.
+//! A table with a collection that follows it, for tests of synchronisation.
 
 use anyhow::ensure;
 use ragstone_tests::Result;
@@ -30,7 +30,7 @@ pub async fn current(session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless the chunks are those of the rows as they are, each row being short enough for one.
+/// Fails unless the chunks match the current rows; each row must be short enough for one chunk.
 pub async fn same(session: &Session) -> Result<()> {
     let different: Option<String> = session
         .value(
@@ -48,7 +48,7 @@ pub async fn same(session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the collection is current, and fails unless it is as its source.
+/// Waits until the collection is current, and fails unless it matches its source.
 pub async fn converged(session: &Session) -> Result<()> {
     let notices = session.take_notices();
     ensure!(!notices.iter().any(|notice| notice.message.contains("could not follow")), "{notices:?}");
@@ -56,7 +56,7 @@ pub async fn converged(session: &Session) -> Result<()> {
     same(session).await
 }
 
-/// Texts that the engine has embedded as documents or queries since its start.
+/// Number of texts that the engine has embedded as documents or queries since its start.
 pub async fn embedded(session: &Session) -> Result<i64> {
     session.value("SELECT coalesce(sum(texts), 0)::int8 FROM rag.stat_engine").await
 }

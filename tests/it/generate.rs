@@ -1,4 +1,4 @@
-//! Providers' language and embedding models, asked from SQL.
+//! Language and embedding models of providers, called from SQL.
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
@@ -18,7 +18,7 @@ pub fn tests() -> Vec<Trial> {
         options_cannot_replace_what_is_recorded,
         an_answer_that_no_text_can_hold_is_mended,
         many_prompts_are_asked_at_once_and_answered_in_order,
-        a_twin_that_never_fails_gives_null,
+        failed_calls_are_null_where_that_is_wanted,
         json_meets_its_schema_or_is_refused,
         pieces_come_through_a_cursor_before_the_answer_ends,
         a_closed_cursor_ends_the_call,
@@ -39,7 +39,7 @@ pub async fn provide(session: &Session, provider: &Provider) -> Result<()> {
     Ok(())
 }
 
-/// A session, and a provider `stub` in its database that follows a script.
+/// A session, and a scripted provider `stub` in its database.
 pub async fn with(script: impl IntoIterator<Item = Reply>) -> Result<(Session, Provider)> {
     let session = shared().await?.session().await?;
     let provider = Provider::start(script)?;
@@ -136,20 +136,27 @@ async fn many_prompts_are_asked_at_once_and_answered_in_order() -> Result<()> {
     Ok(())
 }
 
-async fn a_twin_that_never_fails_gives_null() -> Result<()> {
+async fn failed_calls_are_null_where_that_is_wanted() -> Result<()> {
     let refuse_two = Reply::by(|seen| match seen.body["messages"][0]["content"].as_str() {
         Some("two") => Reply::status(400),
         _ => Reply::chat("yes"),
     });
     let (session, _provider) = with([refuse_two]).await?;
     ensure!(
-        session.value::<Option<String>>("SELECT rag.try_generate('two', model => 'stub')").await?.is_none()
+        session
+            .value::<Option<String>>("SELECT rag.generate('two', model => 'stub', on_error => 'null')")
+            .await?
+            .is_none()
     );
-    let answers: Vec<Option<String>> =
-        session.value("SELECT rag.try_generate(ARRAY['one', 'two', 'three'], model => 'stub')").await?;
-    ensure!(answers == [Some("yes".to_owned()), None, Some("yes".to_owned())]);
+    let answers: Vec<Option<String>> = session
+        .value("SELECT rag.generate(ARRAY['one', 'two', ' ', 'three'], model => 'stub', on_error => 'null')")
+        .await?;
+    ensure!(answers == [Some("yes".to_owned()), None, None, Some("yes".to_owned())], "{answers:?}");
     let refusal = session.refusal("SELECT rag.generate(ARRAY['one', 'two'], model => 'stub')").await?;
-    refusal.expect("38000", "provider \"stub\" refused", "")
+    ensure!(format!("{refusal:?}").contains("prompt 2 of 2"), "the prompt is not named: {refusal:?}");
+    refusal.expect("38000", "provider \"stub\" refused", "")?;
+    let refusal = session.refusal("SELECT rag.generate('one', model => 'stub', on_error => 'stop')").await?;
+    refusal.expect("22023", "unknown value of on_error", "'raise' or 'null'")
 }
 
 async fn json_meets_its_schema_or_is_refused() -> Result<()> {
@@ -168,7 +175,7 @@ async fn json_meets_its_schema_or_is_refused() -> Result<()> {
     ensure!(!format!("{refusal:?}").contains("certainly"), "the answer is in the error: {refusal:?}");
     ensure!(
         session
-            .value::<Option<Value>>(&ask.replace("rag.generate_json", "rag.try_generate_json"))
+            .value::<Option<Value>>(&ask.replace("model => 'stub'", "model => 'stub', on_error => 'null'"))
             .await?
             .is_none()
     );

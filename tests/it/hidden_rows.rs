@@ -1,4 +1,5 @@
-//! What a search shows tells nothing of rows that the caller may not see, nor of what a row was before it was changed.
+//! A search reveals nothing about rows that the caller may not see, nor about the former contents of changed
+//! rows.
 
 use crate::followed::current;
 use anyhow::{Context, ensure};
@@ -23,7 +24,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A table of which a role `reader_of_DATABASE` sees the rows that are its own, `own` of them, and not the others.
+/// A table of which a role `reader_of_DATABASE` can see its own rows, `own` of them, and not the `others`.
 async fn make(session: &Session, own: usize, others: usize) -> Result<String> {
     let reader: String = session.value("SELECT 'reader_of_' || current_database()").await?;
     session
@@ -42,7 +43,7 @@ async fn make(session: &Session, own: usize, others: usize) -> Result<String> {
     Ok(reader)
 }
 
-/// All that the reader is shown, one line for each hit, by several ways of searching.
+/// Everything that the reader can see, one line for each hit, in several kinds of search.
 async fn shown(session: &Session, reader: &str) -> Result<Vec<String>> {
     session.batch_execute(&format!("SET ROLE {reader}")).await?;
     let mut shown = Vec::new();
@@ -66,7 +67,7 @@ async fn ranks_and_scores_are_the_same_without_hidden_rows() -> Result<()> {
     let session = shared().await?.session().await?;
     let reader = make(&session, 60, 0).await?;
     let expected = shown(&session, &reader).await?;
-    // What an attacker asks for stands in rows that he may not see.
+    // The words that the attacker searches for occur in rows that the attacker may not see.
     session
         .batch_execute(
             "INSERT INTO t SELECT i, 'somebody', 'the code of door 4711 is ' || i FROM generate_series(1000, 1100) i",
@@ -78,11 +79,11 @@ async fn ranks_and_scores_are_the_same_without_hidden_rows() -> Result<()> {
     let owner: i64 = session
         .value("SELECT count(*) FROM rag.search('c', 'code of door 4711') WHERE content LIKE '%4711%'")
         .await?;
-    ensure!(owner == 10, "who may see them is shown {owner}");
+    ensure!(owner == 10, "a role that may see the rows is shown {owner}");
     Ok(())
 }
 
-/// Rows, and scores and places that are not null, of a search by the reader.
+/// Numbers of rows, and of scores and ranks that are not NULL, of a search by the reader.
 async fn told(session: &Session, reader: &str, more: &str) -> Result<(i64, i64)> {
     session.batch_execute(&format!("SET ROLE {reader}")).await?;
     let told = "SELECT count(*), count(score) + count(vector_rank) + count(text_rank) FROM rag.search";
@@ -94,7 +95,7 @@ async fn told(session: &Session, reader: &str, more: &str) -> Result<(i64, i64)>
 async fn scores_that_hidden_rows_might_change_are_not_shown() -> Result<()> {
     let session = shared().await?.session().await?;
     let reader = make(&session, 5, 2000).await?;
-    // It takes too long to ask it of every row.
+    // Checking the policy for every row takes too long.
     session
         .batch_execute(
             "CREATE FUNCTION is_own(tenant name) RETURNS bool STABLE COST 1000000 LANGUAGE plpgsql
@@ -215,7 +216,7 @@ async fn text_of_before_a_change_that_failed_is_not_shown() -> Result<()> {
     Ok(())
 }
 
-/// Keys are noted as text, and the text of most types depends on settings.
+/// Keys are queued as text, and the text of most types depends on settings.
 async fn text_of_before_a_change_is_not_shown_under_other_settings() -> Result<()> {
     let server = Server::start().await?;
     let session = server.session().await?;
@@ -251,7 +252,7 @@ async fn text_of_before_a_change_is_not_shown_under_other_settings() -> Result<(
     Ok(())
 }
 
-/// In the transaction of the command no worker can have helped.
+/// Within the command's own transaction no worker can have updated the collection.
 async fn text_of_before_a_command_that_computes_values_anew_is_not_shown() -> Result<()> {
     let session = shared().await?.session().await?;
     session
@@ -310,7 +311,7 @@ async fn text_of_before_a_refresh_of_a_view_is_not_shown() -> Result<()> {
     Ok(())
 }
 
-/// Whether a query has more known words than are looked for depends on words of hidden rows.
+/// Words of hidden rows decide whether a query has more known words than are looked up.
 async fn neither_notices_nor_numbers_tell_of_hidden_rows() -> Result<()> {
     let session = shared().await?.session().await?;
     let reader = make(&session, 3, 3).await?;
@@ -329,7 +330,7 @@ async fn neither_notices_nor_numbers_tell_of_hidden_rows() -> Result<()> {
     };
     session.take_notices();
     session.query(&search("secret"), &[]).await?;
-    ensure!(session.take_notices().len() == 1, "who sees all rows is told");
+    ensure!(session.take_notices().len() == 1, "a role that sees all rows gets no notice");
     session.batch_execute(&format!("SET ROLE {reader}")).await?;
     session.query(&search("secret"), &[]).await?;
     let notices = session.take_notices();

@@ -1,4 +1,5 @@
-//! An owner of tables who holds up a worker, or whose code says that the server is in trouble, stops his own collections alone.
+//! An owner whose tables hold up a worker, or whose code reports that the server is in trouble, delays only
+//! the owner's own collections.
 
 use crate::followed::{current, make};
 use anyhow::ensure;
@@ -15,7 +16,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Tables `mallory.t1` and so on with as many collections, of a role that is returned.
+/// Tables `mallory.t1` and so on, each with a collection, owned by the role that is returned.
 async fn tables_of_mallory(session: &Session, tables: u32) -> Result<String> {
     let role: String = session.value("SELECT 'mallory_of_' || current_database()").await?;
     session
@@ -56,11 +57,11 @@ async fn tables_of_an_owner_rest_together_where_several_hold_up_the_worker() -> 
             ))
             .await?;
     }
-    // What is committed is queued now: rows of tables that are locked.
+    // The rows that are committed now are queued; they belong to locked tables.
     wait::until("a table rests because others of its owner hold up the worker", async || {
         session.batch_execute("UPDATE t SET body = body || '.' WHERE id = 1").await?;
         current(&session).await?;
-        let rest = "SELECT count(*) FROM rag.collections WHERE state = 'waiting' AND reason LIKE '%other tables of the same owner%'";
+        let rest = "SELECT count(*) FROM rag.collections WHERE state = 'waiting' AND reason LIKE '%other collections of the same owner%'";
         Ok((session.value::<i64>(rest).await? > 0).then_some(()))
     })
     .await?;

@@ -1,5 +1,5 @@
-//! A role that may call a provider, and a provider that answers with what nobody expects: calls stay on record, and nothing is kept that
-//! cannot be read.
+//! A role that may call a provider, and a provider that returns unexpected responses: calls are recorded, and
+//! no unreadable value is stored.
 
 use crate::accounting::{recorded, with_provider};
 use crate::agents;
@@ -23,7 +23,7 @@ pub fn tests() -> Vec<Trial> {
 
 const ANSWER: &str = "SELECT rag.generate('answer', 'stub/small')";
 
-/// Calls that fail, from the first on that is refused because of the record.
+/// Calls that fail, until one is refused because the records have no more room.
 const FLOOD: &str = "
     DO $$ BEGIN
       FOR i IN 1..12000 LOOP
@@ -65,7 +65,7 @@ async fn a_flood_of_calls_pushes_none_off_the_record() -> Result<()> {
     beside?;
     let made = i64::try_from(provider.requests().len())?;
     let refused = "SELECT count(*) FROM rag.calls WHERE sqlstate = '53400'";
-    ragstone_tests::wait::until("all calls are on record", async || {
+    ragstone_tests::wait::until("all calls are recorded", async || {
         let found: i64 = admin.value("SELECT count(*) FROM rag.calls").await?;
         Ok((found - admin.value::<i64>(refused).await? == made).then_some(()))
     })

@@ -1,5 +1,6 @@
-//! The extension is installed into a database in which the schema `public`, where pgvector is, has operators of another role for all
-//! pairs of types that PostgreSQL has none for: nothing of the extension comes to use them.
+//! The extension is installed into a database in which the schema `public`, which also holds pgvector, has
+//! operators of another role for all pairs of types for which PostgreSQL has none: the extension must never
+//! use them.
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
@@ -13,7 +14,8 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![operators_in_public_are_not_used, no_function_and_no_view_runs_what_is_in_public]
 }
 
-/// An operator whose operands have exactly its types is preferred to one of `pg_catalog` that needs a conversion.
+/// An operator whose operand types match exactly is preferred to an operator of `pg_catalog` that needs a
+/// conversion.
 const TRAPS: &str = r#"
     DO $$
     DECLARE kind_l text; kind_r text; operator text;
@@ -58,7 +60,7 @@ async fn operators_in_public_are_not_used() -> Result<()> {
     Ok(())
 }
 
-/// What the extension's functions and views have to do with, so that they do not end at once.
+/// Rows that the extension's functions and views work on, so that they do not return at once.
 const WORK: &str = "
     CREATE TABLE notes (id int PRIMARY KEY, body text, tag text);
     INSERT INTO notes SELECT i, 'note ' || i::text, 'a' FROM generate_series(1, 5) i;
@@ -100,7 +102,7 @@ fn arguments(kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// The traps fail wherever they are run, so no statement may fail as they do.
+/// The traps raise an error whenever they run, so no statement may fail with that error.
 async fn no_function_and_no_view_runs_what_is_in_public() -> Result<()> {
     let server = Server::start().await?;
     let session = server.connect(&server.empty_database("").await?).await?;
@@ -155,7 +157,7 @@ fn argument(chance: &Chance, kind: &str) -> String {
         _ if kind == "internal" => "NULL".to_owned(),
         [] => format!("NULL::{kind}"),
         values => {
-            // A value of any type says which one it is.
+            // For a parameter of any type, the value determines the type.
             let is_any = ["anyelement", "\"any\""].contains(&kind);
             match (chance.below(8), is_any) {
                 (0, true) => "NULL::int".to_owned(),
@@ -167,7 +169,8 @@ fn argument(chance: &Chance, kind: &str) -> String {
     }
 }
 
-/// Runs a statement that may be refused, and undoes it; gives what is wrong with it if a trap or an internal error refuses it.
+/// Runs a statement that may be refused, and rolls it back. Returns the fault if a trap or an internal error
+/// refused it.
 async fn fault(session: &Session, sql: &str) -> Result<Option<String>> {
     session.batch_execute("BEGIN").await?;
     let refused = session.batch_execute(sql).await.err();

@@ -1,4 +1,4 @@
-//! Jobs: how many run, what keeps them from running, and how they are cancelled and forgotten.
+//! Jobs: how many of them run, what prevents them from running, and how they are cancelled and deleted.
 
 use crate::jobs::{KEYED, SEARCH, World, ended, submit};
 use anyhow::ensure;
@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// What the end of a cancelled job may take: 100 ms, and as much again on a machine that has other things to do.
+/// Maximum time between the cancel and the end of a job: 100 ms, and the same again for a busy machine.
 const LIMIT: Duration = Duration::from_millis(200);
 
 async fn a_cancelled_job_ends_at_once() -> Result<()> {
@@ -94,7 +94,7 @@ async fn jobs_over_the_cap_wait_and_the_oldest_is_first() -> Result<()> {
         ensure!(ended(&alice, *id).await? == "done");
     }
     let started: Vec<i64> = alice.value("SELECT array_agg(id ORDER BY started_at) FROM rag.jobs").await?;
-    // Two begin at once, in any order.
+    // Two jobs start at the same time, in any order.
     ensure!(
         started.chunks(2).flatten().zip(&ids).all(|(started, id)| (started - id).abs() <= 1),
         "{started:?}"
@@ -102,13 +102,13 @@ async fn jobs_over_the_cap_wait_and_the_oldest_is_first() -> Result<()> {
     Ok(())
 }
 
-/// What `rag.jobs` says that a job waits for.
+/// The reason why a job waits, as `rag.jobs` shows it.
 async fn waits_for(world: &World, id: i64) -> Result<Option<String>> {
     world.admin.value_of("SELECT waits_for FROM rag.jobs WHERE id = $1", &[&id]).await
 }
 
 async fn one_role_does_not_take_all_workers_of_the_server() -> Result<()> {
-    // By default the share of a role is half of it, here one.
+    // By default a role may use half of the workers, here one.
     let world = World::with(Options::default().set("rag.max_job_workers", "3")).await?;
     world.close_gate().await?;
     let alice = world.session("alice").await?;
@@ -171,10 +171,11 @@ async fn looking_for_jobs_does_not_depend_on_changes_of_rows() -> Result<()> {
         ensure!(world.admin.value::<bool>("SELECT rag.wait_until_current('pages', '60s')").await?);
     }
     let looks = world.admin.value::<i64>(looks).await? - before;
-    // Each change is at least one turn of the worker's loop. It looks once a second, and now and then for old jobs.
+    // Each change causes at least one pass of the worker's loop. It checks for jobs once a second, and
+    // occasionally for old jobs.
     let expected = i64::try_from(start.elapsed().as_secs())? + 10;
     ensure!(looks <= expected, "{looks} looks for jobs in {CHANGES} changes");
-    // What is submitted meanwhile is found.
+    // Jobs that are submitted meanwhile are found.
     let mut ids = Vec::new();
     for page in 0..5 {
         world.admin.execute("UPDATE pages SET body = 'another page' WHERE id % 5 = $1", &[&page]).await?;
@@ -187,7 +188,7 @@ async fn looking_for_jobs_does_not_depend_on_changes_of_rows() -> Result<()> {
 }
 
 async fn without_a_free_slot_a_job_stays_queued() -> Result<()> {
-    // One for logical replication, one for the supervisor, one for the database's coordinator.
+    // One process for logical replication, one for the supervisor, one for the database's coordinator.
     let options = Options::default().set("max_worker_processes", "3");
     let world = World::with(options).await?;
     let coordinators = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone coordinator'";
@@ -198,13 +199,13 @@ async fn without_a_free_slot_a_job_stays_queued() -> Result<()> {
     .await?;
     let alice = world.session("alice").await?;
     let refusal = alice.refusal(&format!("CALL rag.wait_for_job({id}, '1500ms')")).await?;
-    refusal.expect("57014", "but is queued", "")?;
+    refusal.expect("57014", "and is queued", "")?;
     ensure!(waits_for(&world, id).await?.as_deref() == Some("max_worker_processes"));
     let lines =
         world.server.log()?.matches("a job waits for its worker: PostgreSQL has no free slot").count();
     ensure!(lines == 1, "the log says it {lines} times");
     drop(alice);
-    // What is queued outlives the server.
+    // Queued jobs outlive the server.
     world.server.stop(nix::sys::signal::Signal::SIGINT)?;
     world.server.configure(&Options::default().set("max_worker_processes", "8"))?;
     world.server.restart().await?;
@@ -249,9 +250,9 @@ async fn a_job_of_a_role_that_has_gone_fails() -> Result<()> {
     world.until_status(locked_out, "failed").await?;
     world.until_status(nologin, "done").await?;
     let refusal = world.admin.refusal(&format!("SELECT rag.job_result({gone})")).await?;
-    refusal.expect("42704", "does not exist any more", "")?;
+    refusal.expect("42704", "no longer exists", "")?;
     let refusal = world.admin.refusal(&format!("SELECT rag.job_result({locked_out})")).await?;
-    refusal.expect("42501", "may not connect", "")
+    refusal.expect("42501", "may no longer connect", "")
 }
 
 async fn old_jobs_are_forgotten() -> Result<()> {
@@ -262,7 +263,7 @@ async fn old_jobs_are_forgotten() -> Result<()> {
     let age = "UPDATE rag._job SET finished_at = finished_at - interval '8 days' WHERE id = $1";
     world.admin.execute(age, &[&old]).await?;
     let coordinators = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone coordinator'";
-    wait::until("the coordinator has left", async || {
+    wait::until("the coordinator has exited", async || {
         Ok((world.admin.value::<i64>(coordinators).await? == 0).then_some(()))
     })
     .await?;

@@ -1,4 +1,4 @@
-//! Answers that are read while a job makes them.
+//! Reading an answer while a job produces it.
 
 use crate::jobs::{SEARCH, World, ended, submit};
 use anyhow::ensure;
@@ -39,8 +39,8 @@ async fn world(provider: &Provider) -> Result<World> {
     Ok(world)
 }
 
-/// What a reader sees who begins with `after`: the numbers, the text, the status at last. Each statement is of a session of
-/// its own, as behind a pooler.
+/// The result for a reader that starts after piece `after`: the numbers, the text, and the last status. Each
+/// statement runs in a session of its own, as behind a pooler.
 async fn read(world: &World, id: i64, after: i32) -> Result<(Vec<i32>, String, String)> {
     let session = world.session("alice").await?;
     let rows = session
@@ -66,7 +66,7 @@ async fn pieces_are_read_in_short_statements_while_the_job_runs() -> Result<()> 
     let provider = Provider::start([Reply::stream(parts)])?;
     let world = world(&provider).await?;
     let id = world.submit("alice", "generate", GENERATE).await?;
-    // A reader may be there before the first piece.
+    // A reader may start before the first piece.
     let (reading, ()) = tokio::join!(read(&world, id, 0), async { first.open() });
     ensure!(reading? == (vec![1], "one ".to_owned(), "running".to_owned()));
     second.open();
@@ -78,7 +78,7 @@ async fn pieces_are_read_in_short_statements_while_the_job_runs() -> Result<()> 
         status = now;
     }
     ensure!(after == 3 && text == "one two three" && status == "done", "{after} {text} {status}");
-    // What was read can be read again, and bob reads nothing.
+    // Pieces that were read can be read again, and bob can read nothing.
     ensure!(read(&world, id, 0).await?.1 == "one two three");
     let bob = world.session("bob").await?;
     bob.refusal(&format!("SELECT rag.job_pieces({id})")).await?.expect("42704", "does not exist", "")?;
@@ -139,7 +139,7 @@ async fn an_answer_from_a_collection_is_read_along() -> Result<()> {
             .await?
             == 1
     );
-    // Nothing streams what is quoted: the answer is the one piece.
+    // Quoted answers are not streamed: the answer is a single piece.
     let id = world
         .submit(
             "alice",
@@ -153,7 +153,7 @@ async fn an_answer_from_a_collection_is_read_along() -> Result<()> {
     Ok(())
 }
 
-/// Jobs' workers, and those that hold back VACUUM or a lock while they wait.
+/// Numbers of job workers, and of those that hold back VACUUM or hold a lock while they wait.
 const WORKERS: &str =
     "SELECT count(*), count(*) FILTER (WHERE xact_start IS NOT NULL OR backend_xmin IS NOT NULL)
                        FROM pg_stat_activity WHERE backend_type LIKE 'ragstone job%'";
@@ -202,7 +202,7 @@ async fn no_transaction_is_open_while_a_model_thinks() -> Result<()> {
     Ok(())
 }
 
-/// Embeddings where embeddings are asked for, else an answer that cites.
+/// Embeddings for requests of embeddings, otherwise an answer with a citation.
 fn by_path() -> Reply {
     Reply::by(|seen| match &seen.body["input"] {
         serde_json::Value::Null => Reply::chat_stream(&["It is ", "town 1 [1]."]),
@@ -322,7 +322,7 @@ async fn a_turn_of_a_conversation_is_a_job_too() -> Result<()> {
     let turn = format!(r#"{{"session": {session}, "message": "which has one?", "collection": "notes"}}"#);
     let id = submit(&alice, "chat", &turn).await?;
     ensure!(ended(&alice, id).await? == "done");
-    // The question that was made of the message is nobody's to read along.
+    // The rewritten question is not streamed to readers.
     ensure!(read(&world, id, 0).await?.1 == "Town 1 [1].");
     let kept: Vec<String> = alice.value("SELECT array_agg(content ORDER BY id) FROM rag.messages").await?;
     ensure!(kept == ["I am Ada.", "Hello Ada.", "which has one?", "Town 1 [1]."], "{kept:?}");

@@ -1,4 +1,4 @@
-//! Jobs: who they run as, who sees them, and what nobody gains by them.
+//! Jobs: the roles as which they run, the roles that can see them, and attempts to gain rights through them.
 
 use crate::jobs::{SEARCH, World, ended};
 use anyhow::{Context, ensure};
@@ -10,11 +10,12 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_worker_is_its_submitter_and_gains_nothing,
         a_job_is_the_current_roles,
-        nobody_sees_or_cancels_the_jobs_of_others,
+        no_role_sees_or_cancels_the_jobs_of_another,
     ]
 }
 
-/// A policy's function runs as whoever searches: this is how somebody's own code gets into a job's worker.
+/// A policy's function runs as the role that searches; this is how another user's code gets into a job's
+/// worker.
 async fn policy(world: &World, body: &str) -> Result<()> {
     world
         .admin
@@ -56,7 +57,7 @@ async fn a_worker_is_its_submitter_and_gains_nothing() -> Result<()> {
         let refusal = error_of_job(&world, "alice").await.with_context(|| attack.to_owned())?;
         ensure!(refusal.code == code, "{attack}: {refusal:?}");
     }
-    // What is left in the session by the job is not there when its end is written down.
+    // Settings that the job leaves in the session have no effect when the job's end is stored.
     policy(
         &world,
         "PERFORM set_config('search_path', 'app, pg_temp', false), set_config('role', 'none', false),
@@ -73,7 +74,7 @@ async fn a_worker_is_its_submitter_and_gains_nothing() -> Result<()> {
 
 async fn a_job_is_the_current_roles() -> Result<()> {
     let world = World::new().await?;
-    // In a function of somebody else's the job is that one's.
+    // In a SECURITY DEFINER function the submitter is the function's owner.
     world
         .admin
         .batch_execute(
@@ -84,7 +85,7 @@ async fn a_job_is_the_current_roles() -> Result<()> {
         .await?;
     let id: i64 = world.session("alice").await?.value("SELECT app.for_bob()").await?;
     ensure!(world.ended("bob", id).await? == "done");
-    // Roles that cannot log in have workers since PostgreSQL 17.
+    // Since PostgreSQL 17, roles that cannot log in can have workers.
     world.admin.batch_execute("CREATE ROLE team; GRANT team TO alice").await?;
     let alice = world.session("alice").await?;
     alice.batch_execute("SET ROLE team").await?;
@@ -98,7 +99,7 @@ async fn a_job_is_the_current_roles() -> Result<()> {
     Ok(())
 }
 
-async fn nobody_sees_or_cancels_the_jobs_of_others() -> Result<()> {
+async fn no_role_sees_or_cancels_the_jobs_of_another() -> Result<()> {
     let world = World::new().await?;
     world.close_gate().await?;
     let id = world.submit("alice", "search", SEARCH).await?;
@@ -126,7 +127,7 @@ async fn nobody_sees_or_cancels_the_jobs_of_others() -> Result<()> {
         "belongs to another role",
         "",
     )?;
-    // A member of the submitter may do what the submitter may.
+    // A member of the submitter has the submitter's rights.
     world.admin.batch_execute("GRANT alice TO bob").await?;
     ensure!(bob.value::<bool>(&format!("SELECT rag.cancel_job({id})")).await?);
     world.until_status(id, "cancelled").await

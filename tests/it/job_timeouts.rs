@@ -1,4 +1,4 @@
-//! Jobs that take too long: by `statement_timeout` of their role, and by their own `timeout_ms`.
+//! Jobs that take too long: limits by `statement_timeout` of their role, and by their own `timeout_ms`.
 
 use crate::agent_jobs::{self, RUN, write};
 use crate::jobs::{SEARCH, World, ended, submit};
@@ -8,7 +8,7 @@ use ragstone_tests::Result;
 use ragstone_tests::provider::{Gate, Part, Provider, Reply};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
-use std::time::Duration;
+use std::time::SystemTime;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -26,13 +26,13 @@ pub fn tests() -> Vec<Trial> {
 
 const GENERATE: &str = r#"{"prompt": "Say it", "model": "stub/m"}"#;
 
-/// Submits a job with a limit of time.
+/// Submits a job with a time limit.
 async fn submit_within(session: &Session, kind: &str, args: &str, timeout_ms: i32) -> Result<i64> {
     let submit = "SELECT rag.submit($1, $2::text::jsonb, timeout_ms => $3)";
     session.value_of(submit, &[&kind, &args, &timeout_ms]).await
 }
 
-/// Waits for the end of a job, which must be a failure with 57014 and this message.
+/// Waits for the end of a job, which must fail with 57014 and this message.
 async fn expect_timeout(session: &Session, id: i64, message: &str, hint: &str) -> Result<()> {
     let status = ended(session, id).await?;
     ensure!(status == "failed", "job {id} is {status}");
@@ -64,7 +64,7 @@ async fn statement_timeout_of_a_role_or_database_holds_in_jobs() -> Result<()> {
         let refusal = session.refusal(&format!("SELECT rag.job_result({id})")).await?;
         ensure!(refusal.detail.contains("is 300 ms"), "{refusal:?}");
     }
-    // What began before the setting was made goes on.
+    // A job that started before the setting was made continues.
     ensure!(world.status(free).await? == "running");
     world.open_gate().await?;
     ensure!(ended(&bob, free).await? == "done");
@@ -81,7 +81,12 @@ async fn statement_timeout_does_not_count_the_wait_for_a_model() -> Result<()> {
     let id = world.submit("alice", "generate", GENERATE).await?;
     wait::until("the provider is asked", async || Ok((!provider.requests().is_empty()).then_some(())))
         .await?;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let asked: SystemTime = world.admin.value("SELECT clock_timestamp()").await?;
+    wait::until("the job waits for longer than statement_timeout", async || {
+        let is_longer = "SELECT clock_timestamp() > $1::timestamptz + interval '2 s'";
+        Ok(world.admin.value_of::<bool>(is_longer, &[&asked]).await?.then_some(()))
+    })
+    .await?;
     ensure!(world.status(id).await? == "running");
     gate.open();
     ensure!(world.ended("alice", id).await? == "done");

@@ -1,4 +1,4 @@
-//! The life of jobs' workers: what ends them, and what becomes of their jobs.
+//! The life cycle of job workers: what ends them, and what happens to their jobs.
 
 use crate::jobs::{SEARCH, World, ended, submit};
 use crate::worker_process::no_fatal_worker;
@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// The worker that has been asked to wait at the gate.
+/// The worker that waits at the gate.
 async fn worker(world: &World) -> Result<Process> {
     wait::until("a worker waits at the gate", async || {
         let waiting = "SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l USING (pid)
@@ -53,7 +53,7 @@ async fn a_job_whose_worker_was_terminated_is_done_again_but_not_for_ever() -> R
         if ends == 3 {
             let refusal =
                 world.session("alice").await?.refusal(&format!("SELECT rag.job_result({id})")).await?;
-            refusal.expect("57P03", "ended 3 times in the middle of it", "server's log")?;
+            refusal.expect("57P03", "ended 3 times while it ran the job", "server's log")?;
         }
     }
     no_fatal_worker(&world.server)
@@ -82,7 +82,7 @@ async fn a_job_that_may_not_be_done_twice_fails_when_its_worker_ends() -> Result
     world.admin.execute("SELECT pg_terminate_backend($1)", &[&worker.0]).await?;
     ensure!(world.ended("alice", id).await? == "failed");
     let refusal = world.session("alice").await?.refusal(&format!("SELECT rag.job_result({id})")).await?;
-    refusal.expect("57P03", "is not done twice", "submit it again")?;
+    refusal.expect("57P03", "is not run again", "submit the job again")?;
     world.open_gate().await
 }
 
@@ -92,7 +92,8 @@ async fn a_cancelled_job_without_a_worker_is_not_begun_again() -> Result<()> {
     let id = world.submit("alice", "search", SEARCH).await?;
     let worker = worker(&world).await?;
     let alice = world.session("alice").await?;
-    // A worker that begins with it again after the cancel waits for its commit; one that came before is interrupted.
+    // A worker that starts the job again after the cancel waits for its commit; a worker that started it
+    // before is interrupted.
     alice.batch_execute("BEGIN").await?;
     world.admin.execute("SELECT pg_terminate_backend($1)", &[&worker.0]).await?;
     wait::until("the worker ends", async || Ok((!worker.runs()).then_some(()))).await?;
@@ -107,7 +108,7 @@ async fn a_cancelled_job_without_a_worker_is_not_begun_again() -> Result<()> {
 
 async fn drop_database_succeeds_while_a_job_runs() -> Result<()> {
     let world = World::new().await?;
-    // The gate of the others needs a session, which would be in the way.
+    // The gate of the other tests needs a session, which would prevent the database from being dropped.
     let sleep = "CREATE OR REPLACE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql
                    AS 'BEGIN PERFORM pg_sleep(600); RETURN true; END'";
     world.admin.batch_execute(sleep).await?;
@@ -116,7 +117,7 @@ async fn drop_database_succeeds_while_a_job_runs() -> Result<()> {
     let World { server, database, admin } = world;
     admin.close().await?;
     let postgres = server.connect("postgres").await?;
-    // Postgres gives up after five seconds.
+    // PostgreSQL raises an error after five seconds.
     postgres.batch_execute(&format!("DROP DATABASE {database}")).await?;
     Ok(())
 }
@@ -124,15 +125,16 @@ async fn drop_database_succeeds_while_a_job_runs() -> Result<()> {
 async fn drop_extension_waits_for_no_job() -> Result<()> {
     let world = World::new().await?;
     world.close_gate().await?;
-    // The job waits for this session, which will wait for the job: Postgres ends the one that looks for a deadlock first.
+    // The job waits for this session, which will wait for the job: PostgreSQL ends the process that checks
+    // for a deadlock first.
     world.admin.batch_execute("ALTER ROLE alice SET deadlock_timeout = '5s'").await?;
     world.submit("alice", "search", SEARCH).await?;
     let worker = worker(&world).await?;
     let drop = "SET deadlock_timeout = '1min'; SET lock_timeout = '1min'; DROP EXTENSION ragstone CASCADE";
     world.admin.batch_execute(drop).await?;
     world.open_gate().await?;
-    wait::until("the worker leaves", async || Ok((!worker.runs()).then_some(()))).await?;
-    // Numbers begin anew, and have nothing to do with the ones before.
+    wait::until("the worker exits", async || Ok((!worker.runs()).then_some(()))).await?;
+    // Numbers start again at 1, and are unrelated to the former ones.
     world.admin.batch_execute("CREATE EXTENSION ragstone").await?;
     let id = world.submit("alice", "embed", r#"{"input": "x"}"#).await?;
     ensure!(id == 1 && world.ended("alice", id).await? == "done");
@@ -152,7 +154,7 @@ async fn what_is_not_done_yet_comes_through_a_dump() -> Result<()> {
     run(world.server.client("psql")?.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", &copy, "-f"]).arg(&dump))?;
     let session = world.server.connect(&copy).await?;
     ensure!(session.value::<Vec<i64>>("SELECT array_agg(id) FROM rag.jobs").await? == [running]);
-    // The gate is one database's own.
+    // The gate belongs to one database.
     let alice = world.server.connect_as("alice", &copy).await?;
     ensure!(ended(&alice, running).await? == "done");
     ensure!(submit(&alice, "embed", r#"{"input": "x"}"#).await? == running + 1);

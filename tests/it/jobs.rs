@@ -1,4 +1,4 @@
-//! Jobs: what a submitter is promised.
+//! Jobs: the guarantees for a submitter.
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
@@ -23,15 +23,15 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A server (roles are cluster-wide) with the roles alice and bob, and the collection `notes`, whose rows alice and bob see
-/// when the gate is open: a search of theirs waits for it.
+/// A server of its own (roles are cluster-wide) with the roles alice and bob, and the collection `notes`. Its
+/// policy lets alice and bob see rows once the gate is open: their searches wait for it.
 pub struct World {
     pub server: Server,
     pub database: String,
     pub admin: Session,
 }
 
-/// What a job of alice's looks for.
+/// The arguments of alice's search.
 pub const SEARCH: &str = r#"{"collection": "notes", "query": "harbour of a town", "k": 2}"#;
 
 impl World {
@@ -76,12 +76,12 @@ impl World {
         Ok(())
     }
 
-    /// Submits a job in a session of its own, as a pooler may do.
+    /// Submits a job in a session of its own, as behind a pooler.
     pub async fn submit(&self, role: &str, kind: &str, args: &str) -> Result<i64> {
         submit(&self.session(role).await?, kind, args).await
     }
 
-    /// Waits in a session of its own.
+    /// Waits for the job's end in a session of its own.
     pub async fn ended(&self, role: &str, id: i64) -> Result<String> {
         ended(&self.session(role).await?, id).await
     }
@@ -146,7 +146,7 @@ async fn a_job_gives_what_its_function_gives() -> Result<()> {
             row.get::<_, String>(0) == role && row.get::<_, String>(1) == kind && row.get::<_, i32>(2) == 1
         );
         ensure!(row.get::<_, bool>(3));
-        // Nothing was streamed, so the result is the one piece.
+        // Nothing was streamed, so the result is the only piece.
         let last = session.query_one(&format!("SELECT * FROM rag.job_pieces({id})"), &[]).await?;
         ensure!(
             last.get::<_, i32>("seq") == 1_000_001 && last.get::<_, String>("status") == "done",
@@ -171,7 +171,7 @@ async fn a_job_begins_when_its_transaction_commits() -> Result<()> {
     )?;
     alice.batch_execute("BEGIN").await?;
     let id = submit(&alice, "search", SEARCH).await?;
-    // Nobody else knows of it.
+    // Other roles cannot see it.
     let stranger = world.session("alice").await?;
     stranger.refusal(&format!("SELECT * FROM rag.job_pieces({id})")).await?.expect(
         "42704",
@@ -191,7 +191,7 @@ async fn its_own_uncommitted_job_is_not_waited_for() -> Result<()> {
         alice.batch_execute("BEGIN; SAVEPOINT s").await?;
         let id = submit(&alice, "search", SEARCH).await?;
         let refusal = alice.refusal(&call.replace("{id}", &id.to_string())).await?;
-        refusal.expect("55000", "by this very transaction", "COMMIT first")?;
+        refusal.expect("55000", "by the current transaction", "COMMIT first")?;
         alice.batch_execute("ROLLBACK").await?;
     }
     alice
@@ -207,7 +207,7 @@ async fn its_own_uncommitted_job_is_not_waited_for() -> Result<()> {
         "rag.job_pieces",
     )?;
     alice.batch_execute("ROLLBACK").await?;
-    // A procedure that commits in between may.
+    // A procedure that commits in between may wait.
     alice
         .batch_execute(&format!(
             "DO $$ DECLARE job bigint := rag.submit('search', '{SEARCH}'); BEGIN
@@ -249,8 +249,8 @@ async fn waiting_holds_no_snapshot() -> Result<()> {
         };
         let (refusal, looked) = tokio::join!(waiting, looking);
         looked?;
-        refusal?.expect("57014", "has not ended in time, but is running", "rag.cancel_job")?;
-        // It looks at the table once a second, under a snapshot of a moment.
+        refusal?.expect("57014", "did not end within the timeout, and is running", "rag.cancel_job")?;
+        // It reads the table once a second, with a short-lived snapshot.
         ensure!(looks > 20 && seen.len() * 10 < looks, "{} of {looks} looks saw a snapshot", seen.len());
     }
     world.open_gate().await?;
@@ -266,7 +266,7 @@ async fn a_wait_ends_with_its_timeout_and_when_it_is_cancelled() -> Result<()> {
     let start = Instant::now();
     alice.refusal(&format!("CALL rag.wait_for_job({id}, '300ms')")).await?.expect(
         "57014",
-        "not ended in time",
+        "did not end within the timeout",
         "",
     )?;
     let row = alice.query_one(&format!("SELECT * FROM rag.job_pieces({id}, 0, 300)"), &[]).await?;
@@ -338,7 +338,8 @@ async fn the_second_of_two_with_one_key_waits_for_the_first() -> Result<()> {
 
 async fn a_cancel_is_not_lost_while_a_job_asks() -> Result<()> {
     let world = World::new().await?;
-    // What ends the job's transaction so that the model can be asked is caught here, and the cancel comes after it.
+    // This gate catches the error that ends the job's transaction so that the model can be called; the cancel
+    // comes after it.
     let gate = "CREATE OR REPLACE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql AS $$
                   BEGIN
                     PERFORM rag.embed('what the gate asks');

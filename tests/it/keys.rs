@@ -1,4 +1,4 @@
-//! Keys of providers: whose a call takes, and that nobody else finds them.
+//! Keys of providers: which key a call uses, and that no other role can read it.
 
 use crate::accounting::recorded;
 use crate::generate::{NO_RETRIES, with};
@@ -18,7 +18,7 @@ pub fn tests() -> Vec<Trial> {
         a_key_is_read_by_whose_it_is_and_by_no_one_else,
         an_address_is_named_by_a_servers_owner_and_with_usage_on_the_wrapper,
         files_and_variables_are_named_by_superusers_alone,
-        nobody_finds_a_key,
+        no_role_finds_a_key,
     ]
 }
 
@@ -41,10 +41,10 @@ async fn a_call_takes_the_callers_own_key_or_the_servers() -> Result<()> {
         "permission denied for foreign server stub",
         "GRANT USAGE",
     )?;
-    // A function that runs as its owner calls with its owner's rights.
+    // A SECURITY DEFINER function calls the provider with its owner's rights.
     session.batch_execute("RESET ROLE; CREATE FUNCTION ask() RETURNS text LANGUAGE sql SECURITY DEFINER RETURN rag.generate('hi', model => 'stub'); SET ROLE key_none").await?;
     session.execute("SELECT ask()", &[]).await?;
-    // The right is asked for at each call, not once for a session.
+    // The privilege is checked at each call, not once per session.
     session
         .batch_execute("RESET ROLE; GRANT USAGE ON FOREIGN SERVER stub TO key_none; SET ROLE key_none")
         .await?;
@@ -96,7 +96,7 @@ async fn keys_from_files_are_read_at_each_call() -> Result<()> {
     Ok(())
 }
 
-/// Keys that a role can read, by each of the views that show them.
+/// The keys that a role can read through each of the views that show them.
 async fn readable(session: &Session, role: &str) -> Result<Vec<String>> {
     session.batch_execute(&format!("SET ROLE {role}")).await?;
     let mut seen = Vec::new();
@@ -131,14 +131,15 @@ async fn a_key_is_read_by_whose_it_is_and_by_no_one_else() -> Result<()> {
         ("alice", &["api_key=sk-alice"][..]),
         ("bob", &[]),
         ("stranger", &[]),
-        // The key of all is its own; alice's it can have sent wherever it likes, and so does not need to read.
+        // The server's owner owns the key of PUBLIC; it can have alice's key sent to any address, so that
+        // reading the key gains it nothing.
         ("owner", &["api_key=sk-theirs"]),
         ("postgres", &["api_key=sk-alice", "api_key=sk-theirs"]),
     ] {
         let seen = readable(&session, role).await?;
         ensure!(seen == keys, "{role} reads {seen:?}");
     }
-    // A user's own mapping is his to make, another's is not.
+    // A user may alter the user's own mapping, and no other one.
     for (role, statement) in [
         ("bob", "ALTER USER MAPPING FOR PUBLIC SERVER theirs OPTIONS (SET api_key 'sk-mine')"),
         ("bob", "ALTER USER MAPPING FOR alice SERVER theirs OPTIONS (SET api_key 'sk-mine')"),
@@ -158,7 +159,7 @@ async fn a_key_is_read_by_whose_it_is_and_by_no_one_else() -> Result<()> {
 const ROLES: &str = "CREATE ROLE owner; CREATE ROLE alice; CREATE ROLE bob; CREATE ROLE stranger;
                      GRANT USAGE ON FOREIGN DATA WRAPPER rag TO owner";
 
-/// A provider of that role's, with the key `sk-theirs` for all.
+/// A provider of that role, with the key `sk-theirs` for all users.
 async fn provide_as(session: &Session, role: &str, name: &str, provider: &Provider) -> Result<()> {
     session.batch_execute(&format!("SET ROLE {role}")).await?;
     let create = "SELECT rag.create_provider($1, kind => 'openai', api_key => 'sk-theirs', base_url => $2, model => 'm')";
@@ -190,13 +191,13 @@ async fn an_address_is_named_by_a_servers_owner_and_with_usage_on_the_wrapper() 
     ] {
         ensure!(session.refusal(&statement).await?.code == "42501", "{statement}");
     }
-    // No option of a call leads elsewhere.
+    // No option of a call redirects it.
     let call = "SELECT rag.generate('hi', model => 'theirs', options => $1::text::jsonb)";
     session
         .execute(call, &[&format!(r#"{{"base_url": "{url}", "api_base": "{url}", "url": "{url}"}}"#)])
         .await?;
     ensure!(other.connections() == 0 && provider.requests().len() == 1);
-    // Whoever owns the server owns its keys: they go where he says.
+    // The owner of the server controls its keys: they are sent to the address that the owner sets.
     session
         .batch_execute(&format!("SET ROLE owner; ALTER SERVER theirs OPTIONS (SET base_url '{url}')"))
         .await?;
@@ -213,7 +214,7 @@ async fn files_and_variables_are_named_by_superusers_alone() -> Result<()> {
     provide_as(&session, "owner", "theirs", &provider).await?;
     session.batch_execute("GRANT USAGE ON FOREIGN SERVER theirs TO alice").await?;
     let denied = "permission denied to use option \"api_key_";
-    // Those that are given count, and those that are there already.
+    // The check covers options that are given now and options that exist already.
     for (superuser, role, statement) in [
         (
             "",
@@ -238,7 +239,7 @@ async fn files_and_variables_are_named_by_superusers_alone() -> Result<()> {
         session.refusal(statement).await?.expect("42501", denied, "Only superusers")?;
         session.batch_execute("RESET ROLE").await?;
     }
-    // Who takes it away gives a key of his own instead.
+    // A role that removes the option sets a key of its own instead.
     session
         .batch_execute(
             "SET ROLE owner; ALTER USER MAPPING FOR PUBLIC SERVER theirs OPTIONS (DROP api_key_env, ADD api_key 'sk-new');
@@ -249,7 +250,7 @@ async fn files_and_variables_are_named_by_superusers_alone() -> Result<()> {
     Ok(())
 }
 
-/// What two roles are told whose calls the provider refuses.
+/// The errors that two roles get when the provider refuses their calls.
 async fn calls_refused(server: &Server, database: &str) -> Result<String> {
     let mut told = String::new();
     for role in ["snoop", "alice"] {
@@ -269,12 +270,12 @@ async fn calls_refused(server: &Server, database: &str) -> Result<String> {
     Ok(told)
 }
 
-/// What a role that may read all data sees of providers and calls.
+/// The data about providers and calls that a role with `pg_read_all_data` can read.
 async fn seen_by_snoop(server: &Server, database: &str) -> Result<String> {
     let mut told = String::new();
     let snoop = server.connect_as("snoop", database).await?;
     for look in [
-        "EXPLAIN (ANALYZE, VERBOSE) SELECT rag.try_generate('hi', model => 'stub')",
+        "EXPLAIN (ANALYZE, VERBOSE) SELECT rag.generate('hi', model => 'stub', on_error => 'null')",
         "SELECT u::text FROM pg_user_mappings u",
         "SELECT p::text FROM rag.providers p",
         "SELECT c::text FROM rag.calls c",
@@ -290,18 +291,19 @@ async fn seen_by_snoop(server: &Server, database: &str) -> Result<String> {
     Ok(told)
 }
 
-async fn nobody_finds_a_key() -> Result<()> {
-    // A server that logs all that a server can log.
+async fn no_role_finds_a_key() -> Result<()> {
+    // A server that logs everything that it can log.
     let options = Options::default().set("log_statement", "all").set("log_min_duration_statement", "0");
     let server = Server::start_with(options.set("log_min_messages", "debug5")).await?;
     let session = server.session().await?;
-    // It repeats the key that it is given wherever it can.
+    // A provider that repeats the key in every part of its response.
     let provider = Provider::start([Reply::by(|seen| {
         let key = seen.header("authorization").unwrap_or_default().replace("Bearer ", "");
         let error = json!({ "message": format!("bad key {key}"), "code": key, "type": key });
         Reply::status(401).body(json!({ "error": error }).to_string()).header("x-request-id", &key)
     })])?;
-    // As the guide says it: what ends the transaction ends the settings too, and so is a statement of its own.
+    // As the guide recommends. The settings end with the transaction, so its end must be a separate
+    // statement.
     let guide = "BEGIN; SET LOCAL log_statement = 'none'; SET LOCAL log_min_duration_statement = -1;
                  SET LOCAL log_min_error_statement = 'panic'; SET LOCAL log_min_messages = 'warning';";
     session.batch_execute(guide).await?;
@@ -314,7 +316,7 @@ async fn nobody_finds_a_key() -> Result<()> {
         ))
         .await?;
     session.batch_execute("COMMIT").await?;
-    // One that cannot be made leaves no trace of its key either.
+    // A provider that cannot be created leaves no trace of its key either.
     session.batch_execute(guide).await?;
     let refusal = session
         .refusal("SELECT rag.create_provider('stub', kind => 'openai', api_key => 'sk-hidden-key')")
@@ -335,6 +337,6 @@ async fn nobody_finds_a_key() -> Result<()> {
     ensure!(log.contains("rag.generate('hi', model => 'stub')"), "the server logs no statements");
     told.push_str(&log);
     let found = told.lines().find(|line| line.contains("sk-hidden"));
-    ensure!(found.is_none(), "a key is in what somebody else can see: {found:?}");
+    ensure!(found.is_none(), "another role can see a key: {found:?}");
     Ok(())
 }

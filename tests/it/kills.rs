@@ -22,7 +22,7 @@ const KILLS: u32 = 200;
 const SESSIONS: usize = 4;
 
 async fn two_hundred_kills_under_load_restart_nothing_and_spoil_no_vector() -> Result<()> {
-    // The runtime that is the faster to load: the test is about deaths.
+    // The runtime that loads faster, because the test is about kills.
     let options = Options::default().set("rag.engine_runtime", "onnxruntime");
     let server = Server::start_with(options).await?;
     let database = server.database().await?;
@@ -52,13 +52,13 @@ async fn two_hundred_kills_under_load_restart_nothing_and_spoil_no_vector() -> R
 struct Load {
     texts: Vec<String>,
     undisturbed: Vec<Vector>,
-    /// How often each session has been answered.
+    /// Number of responses that each session has received.
     answers: [Cell<u64>; SESSIONS],
     over: Cell<bool>,
 }
 
 impl Load {
-    /// Embeds single texts and arrays until the killing is over, and compares all.
+    /// Embeds single texts and arrays until no more kills follow, and compares all results.
     async fn work(&self, session: &Session, answers: &Cell<u64>) -> Result<()> {
         while !self.over.get() {
             let vectors: Vec<Vector> =
@@ -73,7 +73,8 @@ impl Load {
     }
 }
 
-/// Kills each engine as soon as it has served all; not sooner, or somebody's request might meet with more deaths than it survives.
+/// Kills each engine as soon as it has served all sessions. If it were killed earlier, a request might meet
+/// with more kills than it survives.
 async fn kill_again_and_again(server: &Server, load: &Load) -> Result<u32> {
     let mut kills = 0;
     let mut last = Process(0);

@@ -24,13 +24,13 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A server whose engine may have so many megabytes, with an empty folder of models, not started yet.
+/// A server whose engine may use `megabytes` MB, with an empty models folder; not started yet.
 fn server_with_memory(megabytes: u32) -> Result<Server> {
     let server = Server::prepare(Options::default())?;
     let models = server.folder().join("models");
     fs::create_dir(&models)?;
     give_to_server(&models)?;
-    // One thread, as the stacks of more would count on machines with many processors.
+    // One thread only, because the stacks of more threads would add up on machines with many processors.
     let options = Options::default()
         .set("rag.models_path", &models.display().to_string())
         .set("rag.engine_runtime", "onnxruntime")
@@ -40,8 +40,8 @@ fn server_with_memory(megabytes: u32) -> Result<Server> {
     Ok(server)
 }
 
-/// The default model takes 90 MB, and twice as much while it is loaded: two fit into the engine's 400 MB, a third only
-/// after one of them has gone.
+/// The default model takes 90 MB, and twice as much while it is loaded: two models fit into the engine's 400
+/// MB, and a third one only after one of them was unloaded.
 async fn idle_models_give_way_the_longest_unused_first() -> Result<()> {
     let server = server_with_memory(400)?;
     for name in ["first", "second", "third"] {
@@ -62,7 +62,7 @@ async fn idle_models_give_way_the_longest_unused_first() -> Result<()> {
     Ok(())
 }
 
-/// OpenVINO needs 450 MB to load the default model, where the processor is one that it is used for.
+/// OpenVINO, on processors for which it is used, needs 450 MB to load the default model.
 async fn a_model_is_loaded_by_the_runtime_that_fits() -> Result<()> {
     let server = Server::start_with(Options::default().set("rag.engine_memory", "256MB")).await?;
     let session = server.session().await?;
@@ -72,7 +72,7 @@ async fn a_model_is_loaded_by_the_runtime_that_fits() -> Result<()> {
     Ok(())
 }
 
-/// The tiny model with a file of 200 MB beside it.
+/// The tiny model with an additional file of 200 MB.
 async fn a_model_that_does_not_fit_is_one_clear_error() -> Result<()> {
     let server = server_with_hungry_model()?;
     let model = server.folder().join("models/tiny-model");
@@ -111,12 +111,12 @@ async fn loaded(session: &Session) -> Result<String> {
     session.value("SELECT string_agg(name, ' ' ORDER BY name) FROM rag.models() WHERE loaded").await
 }
 
-/// A model whose runs take 10 MB for each token, and one that computes the same without them.
+/// A model whose runs take 10 MB per token, and a model that computes the same without them.
 fn server_with_hungry_model() -> Result<Server> {
     let server = server_with_memory(256)?;
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/engine/tests/fixtures");
     for name in ["hungry-model", "tiny-model"] {
-        // The checkout may be where the server's user cannot go, so this is no link.
+        // The server's user may be unable to enter the checkout, so the file is copied instead of linked.
         let model = server.folder().join("models").join(name);
         fs::create_dir(&model)?;
         for file in ["manifest.json", "model.onnx", "tokenizer.json"] {
@@ -126,7 +126,7 @@ fn server_with_hungry_model() -> Result<Server> {
     Ok(server)
 }
 
-/// SQL for a text of so many tokens, two of which the tokenizer adds.
+/// SQL for a text of `tokens` tokens, two of which the tokenizer adds.
 fn text(tokens: u32) -> String {
     format!("repeat('cat ', {})", tokens - 2)
 }
@@ -138,8 +138,9 @@ async fn restarts(session: &Session) -> Result<i32> {
         .parse()?)
 }
 
-/// ONNX Runtime keeps what a run has taken, in pieces that double: runs of 3, 6 and 7 tokens leave 32, 64 and 128 MB, and
-/// no room for the 130 MB of 13 tokens, which an engine that has run nothing has.
+/// ONNX Runtime keeps the memory of a run in blocks that double in size: runs of 3, 6 and 7 tokens leave
+/// blocks of 32, 64 and 128 MB, and no room for the 130 MB of 13 tokens, for which an engine without earlier
+/// runs has room.
 async fn a_run_at_the_limit_is_run_again_by_the_next_engine() -> Result<()> {
     let server = server_with_hungry_model()?;
     server.restart().await?;
@@ -152,7 +153,7 @@ async fn a_run_at_the_limit_is_run_again_by_the_next_engine() -> Result<()> {
         same(&[hungry], &[session.value(&embed("tiny-model")).await?])?;
     }
     let log = server.log()?;
-    ensure!(log.contains("ragstone-engine: ends since its memory limit is reached"));
+    ensure!(log.contains("ragstone-engine: exits because its memory limit is reached"));
     ensure!(log.contains("ended: exit status: 71"));
     ensure!(session.value::<SystemTime>("SELECT pg_postmaster_start_time()").await? == started);
     Ok(())
@@ -160,7 +161,8 @@ async fn a_run_at_the_limit_is_run_again_by_the_next_engine() -> Result<()> {
 
 async fn a_run_that_never_fits_is_one_clear_error() -> Result<()> {
     let server = server_with_hungry_model()?;
-    // More tokens than fit into the memory of any engine: a batch of several texts is made only as large as the model is fast.
+    // The model accepts longer texts now, so that a single text exceeds the memory of any engine. Several
+    // shorter texts would not: batches are only as large as the model's speed allows.
     let manifest = server.folder().join("models/hungry-model/manifest.json");
     let long = fs::read_to_string(&manifest)?.replacen("\"max_tokens\": 16", "\"max_tokens\": 64", 1);
     fs::write(&manifest, long)?;
@@ -177,7 +179,7 @@ async fn a_run_that_never_fits_is_one_clear_error() -> Result<()> {
     for tokens in [3, 6, 7] {
         session.execute(&format!("SELECT rag.embed({}, model => 'hungry-model')", text(tokens)), &[]).await?;
     }
-    // An engine that has used its memory up leaves it to the next one to say so.
+    // An engine that has used up its memory exits, and the next one reports the error.
     refused().await?;
     ensure!(restarts(&session).await? == 1);
     Ok(())

@@ -1,5 +1,5 @@
-//! Steps that are logged autonomously arrive once, whatever happens to coordinators, the engine and the tables, or it is said what
-//! was lost.
+//! Steps that are logged autonomously arrive exactly once, whatever happens to coordinators, the engine and
+//! the tables, or the loss is reported.
 
 use crate::log_durability::{AUTONOMOUS, Held, another, begun, log, status, steps, written};
 use crate::restore::name;
@@ -46,7 +46,7 @@ async fn every_entry_arrives_once_whatever_happens_to_coordinators() -> Result<(
         }
     };
     ensure!(counts.iter().sum::<i64>() == 200_000 && ended > 0, "{ended} coordinators ended");
-    // The last coordinator may have gone with entries unwritten. Another comes by itself.
+    // The last coordinator may have exited with entries unwritten. Another one starts without a request.
     written(&session).await?;
     let row = session
         .query_one(
@@ -65,7 +65,7 @@ async fn every_entry_arrives_once_whatever_happens_to_coordinators() -> Result<(
 const COORDINATORS: &str =
     "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone coordinator' AND state IS NOT NULL";
 
-/// Ends a coordinator in the middle of its work, and lets the next one do some.
+/// Terminates a coordinator in the middle of its work, and waits until the next one has done some work.
 async fn terminate_coordinator(session: &Session) -> Result<u32> {
     let before: i64 = session.value("SELECT waiting FROM rag.stat_log").await?;
     let mut ended = 0;
@@ -85,14 +85,14 @@ async fn an_engine_that_is_killed_loses_what_is_not_written_and_no_more() -> Res
     let (session, run) = begun(&server).await?;
     session.batch_execute(&log(run, "before")).await?;
     let held = Held::hold(&session).await?;
-    // The first may be on its way to the coordinator when the engine is killed.
+    // The first step may be on its way to the coordinator when the engine is killed.
     session.batch_execute(&format!("{}; {}", log(run, "sent"), log(run, "lost"))).await?;
     for engine in server.engines() {
         engine.signal(Signal::SIGKILL);
         wait::until("the engine is gone", async || Ok((!engine.runs()).then_some(()))).await?;
     }
     drop(held);
-    // The next step goes to the next engine, without a word.
+    // The next step goes to the next engine, without a warning.
     session.batch_execute(&log(run, "after")).await?;
     let found = "SELECT coalesce(string_agg(name, ' ' ORDER BY id), '') FROM rag.steps WHERE run_id = 1";
     wait::until("the next step is there", async || {
@@ -105,7 +105,10 @@ async fn an_engine_that_is_killed_loses_what_is_not_written_and_no_more() -> Res
     session.batch_execute(&format!("SELECT rag.finish_run({run}, '1')")).await?;
     ensure!(status(&session, run).await? == "done 1");
     wait::until("the server's log says so", async || {
-        Ok(server.log()?.contains("the engine has ended; runs and steps that were posted").then_some(()))
+        Ok(server
+            .log()?
+            .contains("the engine exited; the log may lack the last runs and steps")
+            .then_some(()))
     })
     .await
 }
@@ -124,13 +127,13 @@ async fn drop_database_succeeds_with_entries_waiting() -> Result<()> {
     session.close().await?;
     locker.close().await?;
     let admin = server.connect("postgres").await?;
-    // Postgres gives up after five seconds.
+    // PostgreSQL raises an error after five seconds.
     admin.batch_execute(&format!("DROP DATABASE {name}")).await?;
     Ok(())
 }
 
 async fn entries_wait_for_a_slot() -> Result<()> {
-    // One for logical replication, one for the supervisor, and one coordinator.
+    // One process for logical replication, one for the supervisor, and one for a coordinator.
     let options = Options::default().set("max_worker_processes", "3").set("rag.sync_idle_timeout", "3600s");
     let server = Server::start_with(options).await?;
     let (first, run) = begun(&server).await?;
@@ -140,7 +143,7 @@ async fn entries_wait_for_a_slot() -> Result<()> {
     second.batch_execute(&log(run, "second")).await?;
     let none: i64 = second.value("SELECT waiting FROM rag.stat_log").await?;
     ensure!(none == 2, "{none}");
-    // The other database's coordinator has nothing to do, and makes room.
+    // The other database's coordinator has no work, and exits.
     ensure!(steps(&second).await? == "second");
     Ok(())
 }
@@ -154,11 +157,11 @@ async fn without_an_engine_steps_belong_to_the_transaction() -> Result<()> {
     ensure!(warnings.len() == 1, "{warnings:?}");
     warnings[0].expect(
         "01000",
-        "belongs to this transaction, and goes where it is rolled back",
+        "logged in the caller's transaction and are lost if it is rolled back",
         "max_worker_processes",
     )?;
     ensure!(warnings[0].detail.contains("no background worker slot is free"), "{warnings:?}");
-    // Not each waits anew for the engine, which may take five seconds.
+    // Not every step waits anew for the engine, which may take five seconds.
     wait::at_best_within(Duration::from_secs(1), async || {
         let begin = Instant::now();
         session.batch_execute(&format!("BEGIN; {}; ROLLBACK", log(run, "gone"))).await?;
@@ -178,7 +181,7 @@ async fn without_an_engine_steps_belong_to_the_transaction() -> Result<()> {
     Ok(())
 }
 
-/// Logs a step of a megabyte, nearly; gives whether it was posted.
+/// Logs a step of nearly 1 MB. Returns true if it was posted.
 async fn large(session: &Session, run: i64) -> Result<bool> {
     let step = format!("SELECT rag.log_step({run}, 'tool', 'large', to_jsonb(repeat('x', 1000000)))");
     session.batch_execute(&step).await?;
@@ -191,14 +194,14 @@ async fn a_full_mailbox_holds_callers_back_and_then_loses_the_oldest() -> Result
     let held = Held::hold(&session).await?;
     let mut posted = 0_i64;
     let is_full = "SELECT waiting_bytes > 60 * 1000000 FROM rag.stat_log";
-    // A machine with other work may keep the engine from reading for as long as a session waits for it.
+    // On a busy machine the engine may be unable to read for the whole time that a session waits for it.
     while large(&session, run).await? || !session.value::<bool>(is_full).await? {
         posted += 1;
         ensure!(posted < 1000, "64 MB is all that is kept");
     }
     let lost = "SELECT lost FROM rag.stat_log";
     ensure!(session.value::<i64>(lost).await? == 0);
-    // This one is in the caller's transaction, and so are those of the next seconds, without a wait.
+    // This step is written in the caller's transaction, and so are those of the next seconds, without a wait.
     wait::at_best_within(Duration::from_secs(1), async || {
         let begin = Instant::now();
         ensure!(!large(&session, run).await?);
@@ -207,10 +210,10 @@ async fn a_full_mailbox_holds_callers_back_and_then_loses_the_oldest() -> Result
     .await?;
     let other = another(&server, &session).await?;
     ensure!(!large(&other, run).await? || !large(&other, run).await?, "there was room all the time");
-    // What came last, and was not read yet, takes the place of the oldest in the end.
+    // Entries that were sent last, and not read yet, finally replace the oldest ones.
     wait::until("something is lost", async || Ok((session.value::<i64>(lost).await? > 0).then_some(())))
         .await?;
-    ensure!(server.log()?.contains("is not written down, and the oldest of"));
+    ensure!(server.log()?.contains("dropped the oldest of"));
     drop(held);
     written(&session).await?;
     let row = session
@@ -218,10 +221,10 @@ async fn a_full_mailbox_holds_callers_back_and_then_loses_the_oldest() -> Result
         .await?;
     let (all, lost, found): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
     eprintln!("{all} posted, {lost} lost, {found} found");
-    // The run's beginning is one of those that were posted.
+    // The start of the run is one of the posted entries.
     ensure!(all - 1 == lost + found && lost > 0, "{all} posted, {lost} lost, {found} found");
     wait::until("the server's log says so", async || {
-        Ok(server.log()?.contains("runs and steps are not in the log, since too many").then_some(()))
+        Ok(server.log()?.contains("runs and steps, because too many were waiting").then_some(()))
     })
     .await?;
     wait::until("steps are posted again", async || Ok(large(&session, run).await?.then_some(()))).await
@@ -262,12 +265,12 @@ async fn a_restore_knows_what_it_was_dumped_before_the_end_of() -> Result<()> {
     let to = other.empty_database("").await?;
     server::run(other.client("pg_restore")?.args(["--exit-on-error", "--dbname", &to]).arg(&path))?;
     let restored = other.connect(&to).await?;
-    // The dump has nothing else of what that transaction did.
+    // The dump contains nothing else of that transaction.
     let expected = "committed (undone) (open)";
     ensure!(steps(&restored).await? == expected, "{}", steps(&restored).await?);
     restored.batch_execute(AUTONOMOUS).await?;
     restored.batch_execute(&log(run, "new")).await?;
-    wait::until("it is written down", async || {
+    wait::until("the outcome is written", async || {
         Ok((restored.value::<i64>("SELECT count(*) FROM rag._uncommitted_row").await? == 0).then_some(()))
     })
     .await?;

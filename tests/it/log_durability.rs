@@ -1,4 +1,5 @@
-//! Steps that are logged autonomously outlive the transaction that they were logged in, and say so.
+//! Steps that are logged autonomously outlive the transaction in which they were logged, and show whether it
+//! was rolled back.
 
 use crate::restore::name;
 use anyhow::{Context, ensure};
@@ -29,7 +30,7 @@ pub fn tests() -> Vec<Trial> {
 
 pub const AUTONOMOUS: &str = "SET rag.log_durability = 'autonomous'";
 
-/// A session in a database of its own with a run that is begun.
+/// A session in a database of its own, with a run that was started.
 pub async fn begun(server: &Server) -> Result<(Session, i64)> {
     let session = server.session().await?;
     session.batch_execute(AUTONOMOUS).await?;
@@ -43,13 +44,13 @@ pub async fn another(server: &Server, session: &Session) -> Result<Session> {
     Ok(other)
 }
 
-/// Waits until all that was posted is written.
+/// Waits until all posted entries are written.
 pub async fn written(session: &Session) -> Result<()> {
     let all = "SELECT NOT EXISTS (SELECT FROM rag.stat_log WHERE waiting > 0)";
     wait::until("the log is written", async || Ok(session.value::<bool>(all).await?.then_some(()))).await
 }
 
-/// Names of all steps, by number, those that were rolled back in brackets.
+/// Names of all steps, by number; those that were rolled back in brackets.
 pub async fn steps(session: &Session) -> Result<String> {
     written(session).await?;
     session
@@ -72,7 +73,7 @@ pub async fn coordinator(session: &Session) -> Result<Process> {
     .await
 }
 
-/// A coordinator that does nothing until it is dropped.
+/// A coordinator that is stopped until this value is dropped.
 pub struct Held(pub Process);
 
 impl Held {
@@ -81,7 +82,7 @@ impl Held {
         let coordinator = coordinator(session).await?;
         let locks = "SELECT count(*) FROM pg_locks WHERE pid = $1";
         wait::until("the coordinator stops between two transactions", async || {
-            // Lets it go on where it has locks, which others would wait for.
+            // Lets it continue if it holds locks for which other processes would wait.
             let held = Self(coordinator);
             coordinator.stop_at_latch().await?;
             let locks: i64 = session.value_of(locks, &[&coordinator.0]).await?;
@@ -134,18 +135,18 @@ async fn steps_say_whether_their_transaction_was_rolled_back() -> Result<()> {
         "RELEASE t".into(),
     ];
     session.batch_execute(&statements.join("; ")).await?;
-    // Not ended yet.
+    // The transaction has not ended yet.
     let found = steps(&watcher).await?;
     ensure!(found == "kept (undone) kept_too released", "{found}");
     session.batch_execute("COMMIT").await?;
     session.batch_execute(&format!("BEGIN; {}", log(run, "later"))).await?;
     written(&watcher).await?;
     session.batch_execute("ROLLBACK").await?;
-    // At once, before any worker has looked.
+    // The state is visible at once, before any worker has checked it.
     let expected = "kept (undone) kept_too released (later)";
     ensure!(steps(&watcher).await? == expected, "{}", steps(&watcher).await?);
     let uncommitted = "SELECT count(*) FROM rag._uncommitted_row";
-    wait::until("it is written down", async || {
+    wait::until("the outcome is written", async || {
         Ok((watcher.value::<i64>(uncommitted).await? == 0).then_some(()))
     })
     .await?;
@@ -153,7 +154,7 @@ async fn steps_say_whether_their_transaction_was_rolled_back() -> Result<()> {
     let marked = "SELECT string_agg(name, ' ' ORDER BY id) FROM rag._steps WHERE rolled_back";
     ensure!(watcher.value::<String>(marked).await? == "undone later");
 
-    // A run that was begun in vain is there, too.
+    // A run whose transaction was rolled back is shown as well.
     session
         .batch_execute("BEGIN; SELECT rag.start_run('vain'); ROLLBACK; SELECT rag.start_run('apt')")
         .await?;
@@ -161,7 +162,7 @@ async fn steps_say_whether_their_transaction_was_rolled_back() -> Result<()> {
     let runs = "SELECT string_agg(agent || ' ' || rolled_back, ', ' ORDER BY id) FROM rag.runs";
     ensure!(session.value::<String>(runs).await? == "agent false, vain true, apt false");
 
-    // What is in the caller's own transaction says nothing of another.
+    // A step in the caller's own transaction has no state of another transaction.
     session.batch_execute(&format!("RESET rag.log_durability; {}", log(run, "plain"))).await?;
     ensure!(steps(&session).await? == format!("{expected} plain"));
     for table in ["_uncommitted_row", "_server", "_owner", "_rolled_back"] {
@@ -186,7 +187,7 @@ async fn an_end_follows_its_run() -> Result<()> {
         .value("WITH r AS MATERIALIZED (SELECT rag.start_run('short') AS id) SELECT id FROM r, rag.finish_run(r.id, '7', 'waiting')")
         .await?;
     ensure!(status(&session, other).await? == "waiting 7");
-    // A transaction's own end of a run that is on its way.
+    // The end, in a transaction, of a run that is not in its table yet.
     session
         .batch_execute(
             "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT rag.start_run('mixed'); SET LOCAL rag.log_durability = 'transaction';
@@ -194,7 +195,7 @@ async fn an_end_follows_its_run() -> Result<()> {
         )
         .await?;
     ensure!(status(&session, other + 1).await? == "done 8");
-    // A run of the transaction's own ends with it.
+    // The end of a run that the same transaction has started.
     session
         .batch_execute(
             "BEGIN; SET LOCAL rag.log_durability = 'transaction'; SELECT rag.start_run('own'); SET LOCAL rag.log_durability = 'autonomous';
@@ -202,7 +203,7 @@ async fn an_end_follows_its_run() -> Result<()> {
         )
         .await?;
     ensure!(status(&session, other + 2).await? == "done 9");
-    // Somebody keeps it locked: the worker does not wait for him, and does not forget it.
+    // Another session keeps the run locked: the worker does not wait for that session, and retries the end.
     written(&session).await?;
     let locker = another(&server, &session).await?;
     locker.batch_execute(&format!("BEGIN; UPDATE rag._runs SET agent = agent WHERE id = {run}")).await?;
@@ -250,7 +251,7 @@ async fn a_read_only_transaction_logs_and_a_standby_refuses() -> Result<()> {
     let primary = Server::start().await?;
     let (session, run) = begun(&primary).await?;
     session.batch_execute(&format!("BEGIN READ ONLY; {}; ROLLBACK", log(run, "read_only"))).await?;
-    // Nothing was undone, since nothing could be done.
+    // Nothing was rolled back, because the transaction could not write.
     ensure!(steps(&session).await? == "read_only");
     session.batch_execute(&format!("BEGIN READ ONLY; {}", log(run, "not_labelled"))).await?;
     let refusal = session.refusal("CREATE TABLE t ()").await?;
@@ -282,7 +283,7 @@ async fn what_an_encoding_lacks_is_replaced() -> Result<()> {
 async fn values_that_jsonb_refuses_are_kept_as_text() -> Result<()> {
     let server = shared().await?;
     let (session, run) = begun(&server).await?;
-    // Nothing that SQL can log is refused by jsonb, so a column is made to refuse it.
+    // `jsonb` refuses nothing that SQL can log, so a column is made to refuse it.
     session
         .batch_execute(&format!(
             "ALTER TABLE rag._steps ADD CHECK (jsonb_typeof(input) = 'string');
@@ -296,7 +297,7 @@ async fn values_that_jsonb_refuses_are_kept_as_text() -> Result<()> {
     Ok(())
 }
 
-/// The time from a cancel to the end of a statement that posts a step which the engine does not read.
+/// Time from a cancel to the end of a statement that posts a step while the engine does not read.
 async fn cancelled_while_posting(session: &Session, watcher: &Session, run: i64) -> Result<Duration> {
     let backend = session.backend().await?.0;
     let large = format!("SELECT rag.log_step({run}, 'tool', 'large', to_jsonb(repeat('x', 1000000)))");

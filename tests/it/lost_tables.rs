@@ -1,4 +1,5 @@
-//! A collection that has lost its tables, or refers to tables of others as after a restore of old, touches none of these.
+//! A collection that has lost its tables, or that refers to other tables after a restore of an old dump, uses
+//! none of these.
 
 use crate::followed::{converged, current};
 use crate::restore::{Format, dump, make, restore};
@@ -48,7 +49,7 @@ async fn a_collection_without_its_tables_is_not_dumped() -> Result<()> {
 async fn nothing_but_the_tables_of_a_collection_is_dropped() -> Result<()> {
     let session = shared().await?.session().await?;
     make(&session, 5, 25, "background").await?;
-    // As where a number in a dump of old is another table's in this server.
+    // As after an old dump, in which an OID belongs to another table of this server.
     session
         .batch_execute(
             "CREATE TABLE shop (id int PRIMARY KEY, body text); INSERT INTO shop VALUES (1, 'an order');
@@ -63,7 +64,10 @@ async fn nothing_but_the_tables_of_a_collection_is_dropped() -> Result<()> {
         .await?;
     session.batch_execute("SELECT rag.drop_collection('c')").await?;
     let notices = session.take_notices();
-    ensure!(notices.iter().any(|notice| notice.message.contains("table public.shop is left")), "{notices:?}");
+    ensure!(
+        notices.iter().any(|notice| notice.message.contains("table public.shop is not dropped")),
+        "{notices:?}"
+    );
     let body: String = session.value("SELECT body FROM shop").await?;
     ensure!(body == "an order", "{body}");
     let terms: bool = session.value("SELECT to_regclass('c_terms') IS NULL").await?;
@@ -87,7 +91,10 @@ async fn neither_a_copy_nor_another_collections_table_is_dropped() -> Result<()>
     ] {
         session.batch_execute(&format!("BEGIN; {others}; SELECT rag.drop_collection('c')")).await?;
         let notices = session.take_notices();
-        ensure!(notices.iter().any(|notice| notice.message.contains("is left")), "{others}: {notices:?}");
+        ensure!(
+            notices.iter().any(|notice| notice.message.contains("is not dropped")),
+            "{others}: {notices:?}"
+        );
         let table = if others.contains("copy (") { "copy" } else { "notes_terms" };
         let is_there =
             format!("SELECT to_regclass('{table}') IS NOT NULL AND to_regclass('c_terms') IS NULL");
@@ -97,7 +104,7 @@ async fn neither_a_copy_nor_another_collections_table_is_dropped() -> Result<()>
     let found: i64 =
         session.value("SELECT count(*) FROM rag.search('notes', 'ships', mode => 'text')").await?;
     ensure!(found == 1, "{found} found");
-    // Its own tables are dropped under another name, in a migration, and after a dump.
+    // The collection's own tables are dropped, even under another name, in a migration and after a dump.
     session.batch_execute("SELECT rag.alter_collection('c', chunk_size => 100)").await?;
     session.batch_execute("SELECT rag.wait_until_current('c')").await?;
     session.batch_execute("ALTER TABLE c_chunks RENAME TO mine; SELECT rag.drop_collection('c')").await?;
@@ -151,7 +158,8 @@ async fn neither_a_copy_nor_another_collections_table_is_used() -> Result<()> {
     converged(&session).await
 }
 
-/// Fails unless the collection `c` is refused because of a table that was not made for it, and nothing is written there.
+/// Fails unless the collection `c` is refused because a table was not created for it, and nothing is written
+/// to that table.
 async fn is_not_used(session: &Session) -> Result<()> {
     let rows = "SELECT md5(string_agg(row_text, '')) FROM (SELECT n::text FROM notes_chunks n UNION ALL SELECT n::text FROM notes_terms n) r (row_text)";
     let before: String = session.value(rows).await?;
@@ -168,7 +176,7 @@ async fn is_not_used(session: &Session) -> Result<()> {
     }
     let written = "INSERT INTO t (id, title, body) SELECT coalesce(max(id), 0) + 1, '', 'more' FROM t; DELETE FROM t WHERE id = 1";
     session.batch_execute(written).await?;
-    // The worker says so too.
+    // The worker reports the same error.
     let refusal = session.refusal("SELECT rag.wait_until_current('c', '60s')").await?;
     refusal.expect("42809", "was not made for the collection", "rag.drop_collection")?;
     let state: String = session.value("SELECT state FROM rag.collections WHERE name = 'c'").await?;

@@ -1,4 +1,4 @@
-//! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
+//! Integration tests: what a user sees through SQL, and what an administrator sees of the server.
 
 mod accounting;
 mod agent_jobs;
@@ -17,6 +17,7 @@ mod chaos;
 mod chat;
 mod collections;
 mod coordinator;
+mod counts;
 mod cutting;
 mod definitions;
 mod documentation;
@@ -25,7 +26,10 @@ mod embed;
 mod encodings;
 mod engine;
 mod fair_shares;
+mod filter_cases;
+mod filters;
 mod followed;
+mod fusion;
 mod generate;
 mod hidden_rows;
 mod hold_ups;
@@ -43,14 +47,17 @@ mod kills;
 mod limits;
 mod log_delivery;
 mod log_durability;
+mod lost_columns;
 mod lost_tables;
 mod memory;
 mod misfits;
 mod models;
+mod odd_sources;
 mod one_trouble;
 mod owners;
 mod owners_code;
 mod parsing;
+mod pages;
 mod partitions;
 mod pg_upgrade;
 mod pgbouncer;
@@ -62,6 +69,7 @@ mod query_syntax;
 mod queue;
 mod remote_embeddings;
 mod report_gaps;
+mod report_views;
 mod reports;
 mod restore;
 mod restored_numbers;
@@ -104,12 +112,12 @@ fn main() -> ExitCode {
     ragstone_tests::harness::run(tests.collect())
 }
 
-/// Minutes of deaths and troubles. They begin first, so that nothing is left to wait for when the others have ended.
+/// Tests that take minutes. They start first, so that they do not run alone at the end.
 fn that_take_longest() -> impl Iterator<Item = Trial> {
     [kills::tests(), chaos::tests(), troubles::tests()].into_iter().flatten()
 }
 
-/// The engine, providers and their logs.
+/// Tests of the engine, of providers and of their logs.
 fn of_models_and_providers() -> impl Iterator<Item = Trial> {
     [
         accounting::tests(),
@@ -131,6 +139,7 @@ fn of_models_and_providers() -> impl Iterator<Item = Trial> {
         fair_shares::tests(),
         slow_models::tests(),
         misfits::tests(),
+        odd_sources::tests(),
         limits::tests(),
         log_delivery::tests(),
         log_durability::tests(),
@@ -139,7 +148,7 @@ fn of_models_and_providers() -> impl Iterator<Item = Trial> {
     .flatten()
 }
 
-/// Collections, and what fills them.
+/// Tests of collections and of the indexing.
 fn of_collections() -> impl Iterator<Item = Trial> {
     [
         altered_tables::tests(),
@@ -147,6 +156,8 @@ fn of_collections() -> impl Iterator<Item = Trial> {
         coordinator::tests(),
         ask::tests(),
         capture::tests(),
+        fusion::tests(),
+        pages::tests(),
         partitions::tests(),
         definitions::tests(),
         words::tests(),
@@ -169,7 +180,7 @@ fn of_collections() -> impl Iterator<Item = Trial> {
     .flatten()
 }
 
-/// Jobs, agents, their logs, and the server as a whole.
+/// Tests of jobs, agents, their logs, and the server as a whole.
 fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
     [
         jobs::tests(),
@@ -182,6 +193,9 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         sqlstates::tests(),
         pgbouncer::tests(),
         portable::tests(),
+        filters::tests(),
+        filter_cases::tests(),
+        counts::tests(),
         agents::tests(),
         agent_jobs::tests(),
         agent_limits::tests(),
@@ -196,6 +210,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         hostile_calls::tests(),
         hostile_install::tests(),
         hostility::tests(),
+        lost_columns::tests(),
         lost_tables::tests(),
         tool_limits::tests(),
         tools::tests(),
@@ -204,6 +219,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         run_steps::tests(),
         run_weeks::tests(),
         report_gaps::tests(),
+        report_views::tests(),
         reports::tests(),
         standby::tests(),
         states::tests(),

@@ -1,4 +1,4 @@
-//! What a session costs.
+//! The memory that a session needs.
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
@@ -37,7 +37,8 @@ async fn private_after(sql: &str, database: &str) -> Result<(Session, i64)> {
     Ok((session, i64::try_from(bytes)?))
 }
 
-/// The median over sessions that are open at the same time, so that what they share counts for none of them.
+/// The median over sessions that are open at the same time, so that memory shared between them is not
+/// counted.
 async fn median_private_after(sql: &str, database: &str) -> Result<i64> {
     let mut sessions = Vec::new();
     for _ in 0..5 {
@@ -63,7 +64,7 @@ async fn a_session_that_embeds_holds_under_2_mb_more() -> Result<()> {
     Ok(())
 }
 
-/// Without JIT compilation, which the cost of many embeddings asks for: LLVM alone is 55 MB, whoever loads it.
+/// Without JIT compilation, which the cost of many embeddings would trigger: LLVM alone takes 55 MB.
 async fn bulk_work_gives_its_memory_back() -> Result<()> {
     let database = shared().await?.database().await?;
     let (session, before) = private_after("SET jit = off; SELECT rag.embed('a')", &database).await?;

@@ -1,4 +1,4 @@
-//! Servers and socket directories in which the engine cannot work.
+//! Servers and socket directories with which the engine cannot work.
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
@@ -38,7 +38,7 @@ async fn refusal_with(options: Options, code: &str, message: &str, hint: &str) -
     let server = Server::start_with(options).await?;
     let session = server.session().await?;
     session.refusal("SELECT rag.embed('a')").await?.expect(code, message, hint)?;
-    // Nothing is left behind that keeps the session from other work.
+    // The session can still do other work.
     session.execute("SELECT 1", &[]).await?;
     Ok(())
 }
@@ -112,7 +112,7 @@ async fn an_engine_of_another_protocol_is_refused() -> Result<()> {
     let _stub = Stub::start(&server, STUB, Manner::OtherProtocol)?;
     let refusal = server.session().await?.refusal("SELECT rag.embed('a')").await?;
     refusal.expect("57P03", "does not match this version", "restart the server")?;
-    ensure!(refusal.detail.contains("speaks protocol"), "{refusal:?}");
+    ensure!(refusal.detail.contains("The engine is version"), "{refusal:?}");
     Ok(())
 }
 
@@ -130,7 +130,7 @@ async fn a_socket_of_another_user_is_refused() -> Result<()> {
     refusal.expect("42501", &message, "rag.socket_directory")
 }
 
-/// Who gets past the socket's mode, as root does, is still sent away.
+/// A user that the socket's mode does not stop, such as root, is refused as well.
 async fn a_client_of_another_user_is_refused() -> Result<()> {
     stranger()?;
     let server = Server::start().await?;
@@ -138,7 +138,7 @@ async fn a_client_of_another_user_is_refused() -> Result<()> {
     let mut client = UnixStream::connect(server.socket_directory().join(socket_name()))?;
     client.set_read_timeout(Some(wait::SOON))?;
     let mut answer = Vec::new();
-    // What the engine has not read when it closes makes an error of the end.
+    // If the engine closes the connection with unread input, the end is an error.
     let _ = client.write_all(&encode(0, Request::Hello { protocol: PROTOCOL, version: String::new() })?);
     let end = client.read_to_end(&mut answer);
     ensure!(answer.is_empty(), "the engine answered {answer:?}");
@@ -151,7 +151,7 @@ async fn a_full_backlog_ends_with_the_timeout_and_can_be_cancelled() -> Result<(
     let server = Server::start().await?;
     let database = server.database().await?;
     let _stub = Stub::start(&server, STUB, Manner::Deaf)?;
-    // The backlog has room for one connection; the session that has it waits for an answer that does not come.
+    // The backlog has room for one connection; its session waits for a response that does not come.
     let (first, second) = (server.connect(&database).await?, server.connect(&database).await?);
     for session in [&first, &second] {
         session.batch_execute("SET rag.request_timeout = '500ms'").await?;
@@ -169,7 +169,7 @@ async fn a_full_backlog_ends_with_the_timeout_and_can_be_cancelled() -> Result<(
     statement_timeout_ends(&second).await
 }
 
-/// The signs of progress come for three times as long as the engine may make none.
+/// Progress messages arrive for three times as long as the engine may send none.
 async fn an_engine_that_makes_progress_is_waited_for() -> Result<()> {
     let server = Server::start().await?;
     let session = server.session().await?;

@@ -1,4 +1,4 @@
-//! Models that are not as they should be.
+//! Models with invalid files.
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
@@ -23,7 +23,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A server with a copy of the default model in a models folder of its own, changed before its start.
+/// A server with a modified copy of the default model in a models folder of its own.
 pub async fn server_with_model(name: &str, change: impl FnOnce(&Path) -> Result<()>) -> Result<Server> {
     let server = Server::prepare(Options::default())?;
     let models = server.folder().join("models");
@@ -41,7 +41,7 @@ async fn refusal_with_model(change: impl FnOnce(&Path) -> Result<()>) -> Result<
     let server = server_with_model(DEFAULT_MODEL, change).await?;
     let session = server.session().await?;
     let refusal = session.refusal("SELECT rag.embed('a')").await?;
-    // The engine stays up and says the same of the model to everybody.
+    // The engine keeps running, and reports the same error of the model to all sessions.
     ensure!(session.refusal("SELECT rag.embed(ARRAY['a', 'b'])").await?.message == refusal.message);
     let error: Option<String> = session.value("SELECT error FROM rag.models()").await?;
     ensure!(error.is_some(), "rag.models() shows no error");

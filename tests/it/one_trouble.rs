@@ -1,4 +1,5 @@
-//! One trouble is one collection's, or one row's: what goes wrong with a provider, a text or a key stops nothing else.
+//! A fault affects one collection or one row only: a problem with a provider, a text or a key stops nothing
+//! else.
 
 use crate::accounting::with_provider;
 use crate::followed::{current, make};
@@ -33,7 +34,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A collection of a provider's model, of rows that one of which has a text with `poison`.
+/// A collection with a provider's model; the text of one of its rows contains `poison`.
 pub async fn poisoned(session: &Session) -> Result<()> {
     session
         .batch_execute(
@@ -55,7 +56,7 @@ pub fn has_poison(request: &Value) -> bool {
     texts(request).iter().any(|text| text.contains("poison"))
 }
 
-/// Waits until all rows but one are searchable, and fails unless that one is listed with `sqlstate`.
+/// Waits until all rows but one are searchable, and fails unless that row is listed with `sqlstate`.
 async fn one_failed(session: &Session, sqlstate: &str) -> Result<()> {
     wait::until("all rows but one are searchable", async || {
         let chunks: i64 = session.value("SELECT count(*) FROM notes_chunks").await?;
@@ -134,7 +135,7 @@ async fn a_wrong_key_stops_one_collection_and_says_so() -> Result<()> {
     session.batch_execute("INSERT INTO t VALUES (4, 'of a local model')").await?;
     current(&session).await?;
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0);
-    // The next worker knows nothing of what this one waits for.
+    // The next worker does not know the provider for which this one waits.
     session
         .batch_execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -143,7 +144,7 @@ async fn a_wrong_key_stops_one_collection_and_says_so() -> Result<()> {
         .await?;
     refuses.store(false, Ordering::SeqCst);
     ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
-    wait::until("nothing is waited for", async || {
+    wait::until("nothing waits", async || {
         let all: bool = session.value("SELECT bool_and(state = 'current') FROM rag.stat_collection").await?;
         Ok(all.then_some(()))
     })
@@ -158,7 +159,7 @@ async fn a_killed_engine_asks_again_only_for_what_was_not_answered() -> Result<(
     let provider = Provider::start([Reply::by(move |seen| {
         let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
         let texts = texts(&seen.body);
-        // The first request is one of those that are not answered.
+        // The first request is one of those that get no response.
         if noted.len() == ANSWERED || texts[0] == "note number 1" {
             return Reply::stall();
         }
@@ -174,15 +175,16 @@ async fn a_killed_engine_asks_again_only_for_what_was_not_answered() -> Result<(
         )
         .await?;
     ensure!(provider.wait_for_requests(ANSWERED + 1));
-    // The answers come to stopped workers, which then find them together with the end of the connection.
+    // The responses arrive while the workers are stopped; these then find them together with the end of the
+    // connection.
     let workers = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
     let workers: Vec<Process> =
         session.query(workers, &[]).await?.iter().map(|row| Process(row.get(0))).collect();
     for worker in &workers {
         worker.stop_at_latch().await?;
     }
-    // A call is on record when the engine has passed its answer on.
-    wait::until("the answered calls are on record", async || {
+    // A call is recorded once the engine has passed its response on.
+    wait::until("the answered calls are recorded", async || {
         let calls: i64 = session.value("SELECT count(*) FROM rag.calls WHERE status = 'answered'").await?;
         Ok((calls >= ANSWERED as i64).then_some(()))
     })
@@ -205,13 +207,13 @@ async fn a_killed_engine_asks_again_only_for_what_was_not_answered() -> Result<(
     Ok(())
 }
 
-/// Requests that the provider answers before the engine is killed.
+/// Number of requests to which the provider responds before the engine is killed.
 const ANSWERED: usize = 4;
 
-/// What an answer takes, in which workers are stopped.
+/// Time that a response takes, during which workers are stopped.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
 
-/// Two collections of one provider, whose answers are held back until the queues are full.
+/// Two collections of one provider, whose responses are held back until the queues are full.
 async fn collections_take_turns() -> Result<()> {
     let (session, provider) = with([Reply::embeddings(8)]).await?;
     session
@@ -243,7 +245,7 @@ async fn collections_take_turns() -> Result<()> {
     ensure!(session.value::<bool>("SELECT rag.wait_until_current('imported', '120s')").await?);
     let order = &provider.requests()[before..];
     let position = order.iter().position(is_changed_row);
-    // Three batches of the import may be on their way, of one or two requests each.
+    // Three batches of the import may be in flight, of one or two requests each.
     ensure!(position.is_some_and(|position| position <= 8), "{position:?} of {} requests", order.len());
     ensure!(order.len() > 20, "{} requests", order.len());
     Ok(())
@@ -295,7 +297,7 @@ async fn a_key_that_is_not_unique_is_a_failed_row() -> Result<()> {
     })
     .await?;
     ensure!(row.get::<_, String>(0) == "{7}" && row.get::<_, String>(1) == "23505", "{row:?}");
-    // A manual collection has the chunk of one of them, and shows its text.
+    // A manual collection has a chunk of one of them, and returns its text.
     session
         .batch_execute(
             "CREATE TABLE twins (id int, body text); INSERT INTO twins VALUES (1, 'a boat'); ALTER TABLE twins ADD UNIQUE (id);
@@ -351,7 +353,7 @@ async fn advisory_locks_of_a_role_hold_up_nothing() -> Result<()> {
     make(&session, 3, "").await?;
     session.batch_execute("INSERT INTO t VALUES (4, 'one more')").await?;
     current(&session).await?;
-    // No function of SQL takes the locks of the extension, which are of a kind of their own.
+    // No SQL function takes the locks of the extension, which use a lock type of their own.
     wait::until("the worker has released its locks", async || {
         let own: i64 = session
             .value(
@@ -364,7 +366,7 @@ async fn advisory_locks_of_a_role_hold_up_nothing() -> Result<()> {
     .await
 }
 
-/// Whoever changes or drops a collection looks for its triggers, and waits for the tables that they are on.
+/// A session that changes or drops a collection looks up its triggers, and waits for locks on their tables.
 async fn triggers_of_a_collections_name_on_another_roles_table_hold_up_nothing() -> Result<()> {
     let server = shared().await?;
     let session = server.session().await?;

@@ -1,4 +1,4 @@
-//! Conversations, runs and tools belong to a role, and not to its name.
+//! Conversations, runs and tools belong to a role, not to the role's name.
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
@@ -19,7 +19,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// What a role is shown: conversations, runs, their steps and their sums.
+/// Numbers of conversations, runs, steps and roll-ups that a role can see.
 const SHOWN: &str = "SELECT ARRAY[(SELECT count(*) FROM rag.sessions), (SELECT count(*) FROM rag.runs),
                                   (SELECT count(*) FROM rag.steps), (SELECT count(*) FROM rag.run_summary)]";
 
@@ -32,19 +32,19 @@ async fn make(session: &Session) -> Result<(i64, i64)> {
     Ok((made.get(0), made.get(1)))
 }
 
-/// Fails unless a role is shown this many of each.
+/// Fails unless a role can see `expected` of each.
 async fn is_shown(session: &Session, expected: i64) -> Result<()> {
     let shown: Vec<i64> = session.value(SHOWN).await?;
     ensure!(shown == [expected; 4], "{shown:?} instead of {expected} of each");
     Ok(())
 }
 
-/// A name for a role that only this database's test uses.
+/// A role name that only this test's database uses.
 async fn name(session: &Session, what: &str) -> Result<String> {
     session.value(&format!("SELECT '{what}_of_' || current_database()")).await
 }
 
-/// Drops a role, and makes another of the same name.
+/// Drops a role, and creates another one with the same name.
 async fn make_anew(session: &Session, role: &str) -> Result<()> {
     let anew =
         format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}; CREATE ROLE {role}; SET ROLE {role}");
@@ -115,7 +115,7 @@ async fn after_a_restore_a_role_has_what_is_under_its_name() -> Result<()> {
     let role = name(&session, "guest").await?;
     session.batch_execute(&format!("CREATE ROLE {role}; SET ROLE {role}")).await?;
     make(&session).await?;
-    // As a dump of another server brings it.
+    // As after a restore of another server's dump.
     session.batch_execute("RESET ROLE; UPDATE rag._owner SET server = gen_random_uuid()").await?;
     make_anew(&session, &role).await?;
     is_shown(&session, 1).await?;
@@ -160,7 +160,7 @@ async fn after_a_restore_a_renamed_role_has_what_it_had() -> Result<()> {
     session.batch_execute(&format!("RESET ROLE; SET ROLE {after}")).await?;
     is_shown(&session, 2).await?;
     make(&session).await?;
-    // As another server brings it: each of the two has what is its own.
+    // As after a restore of another server's dump: each of the two roles sees its own rows.
     session
         .batch_execute(&format!(
             "RESET ROLE; UPDATE rag._owner SET server = gen_random_uuid(); SET ROLE {before}"

@@ -1,4 +1,5 @@
-//! Code of a table's owner, or of the owner of a type, does not run as whoever searches or owns the table later.
+//! Code of the owner of a table or a type does not run with the rights of a role that searches, or that owns
+//! the table later.
 
 use crate::followed::current;
 use anyhow::ensure;
@@ -30,7 +31,7 @@ async fn attacker(session: &Session) -> Result<String> {
     Ok(name)
 }
 
-/// A table of the role's with a key, a title and metadata of types for which that role has written casts.
+/// A table of the role with a key, a title and metadata whose types have casts written by that role.
 const TABLE: &str = "
     CREATE TYPE mallory.mood AS ENUM ('fine', 'bad');
     CREATE TYPE mallory.pair AS (mood mallory.mood, number int);
@@ -71,7 +72,7 @@ async fn a_search_runs_no_cast_of_a_type_of_a_user() -> Result<()> {
     Ok(())
 }
 
-/// An SQL function is inlined where a statement is planned, and what is immutable in it is computed there.
+/// During planning, PostgreSQL inlines an SQL function and evaluates its immutable parts.
 async fn a_search_plans_no_cast_of_a_type_of_a_user() -> Result<()> {
     let session = shared().await?.session().await?;
     let mallory = attacker(&session).await?;
@@ -150,12 +151,13 @@ async fn policies_that_are_forced_on_the_owner_neither_run_nor_hide_rows() -> Re
     current(&session).await?;
     let chunks: i64 = session.value("SELECT count(*) FROM mallory.c_chunks").await?;
     ensure!(chunks == 6, "{chunks} chunks");
-    // To searches the policy applies as ever.
+    // Policies still apply to searches.
     session.batch_execute(&format!("SET ROLE {mallory}")).await?;
     session.refusal("SELECT * FROM rag.search('c', 'fox')").await?.expect("P0001", "a policy ran", "")
 }
 
-/// What would run as the next owner of a collection's tables: a check on its chunk table, which notes as whom it runs.
+/// Code that would run as the next owner of a collection's tables: a check on its chunk table, which records
+/// the role as which it runs.
 const NOTED_CHECK: &str = "
     CREATE TABLE mallory.ran (who name);
     CREATE FUNCTION mallory.note() RETURNS boolean LANGUAGE plpgsql AS
@@ -165,7 +167,7 @@ const NOTED_CHECK: &str = "
     INSERT INTO mallory.t VALUES (1, 'the fox is red');
     SELECT rag.create_collection('c', 'mallory.t', 'body');";
 
-/// A collection of the attacker's with such a check, and a role that is to own its source.
+/// A collection of the attacker with such a check, and a role that will own its source.
 async fn booby_trapped(session: &Session) -> Result<(String, String)> {
     let mallory = attacker(session).await?;
     let heir: String = session.value("SELECT 'heir_of_' || current_database()").await?;
@@ -185,7 +187,8 @@ async fn booby_trapped(session: &Session) -> Result<(String, String)> {
     Ok((mallory, heir))
 }
 
-/// Fails unless the collection waits for its new owner, and nothing of the old owner's runs as that role.
+/// Fails unless the collection waits for its new owner, and no code of the former owner runs as the new
+/// owner.
 async fn waits_for(session: &Session, heir: &str) -> Result<()> {
     session.batch_execute("INSERT INTO mallory.t VALUES (2, 'the fox is grey')").await?;
     session.refusal("SELECT rag.wait_until_current('c', '60s')").await?.expect(
@@ -253,7 +256,7 @@ async fn a_table_that_takes_the_place_of_a_chunk_table_is_not_used() -> Result<(
         ))
         .await?;
     current(&session).await?;
-    // The worker has read a row, and waits for the engine to cut it.
+    // The worker has read a row, and waits for the engine to split it.
     let engine = server.engine(&session).await?;
     engine.signal(Signal::SIGSTOP);
     session.batch_execute("INSERT INTO mallory.t VALUES (1, 'the fox is red')").await?;
@@ -282,11 +285,7 @@ async fn a_table_that_takes_the_place_of_a_chunk_table_is_not_used() -> Result<(
     })
     .await?;
     session.batch_execute("INSERT INTO mallory.t VALUES (2, 'the fox is grey')").await?;
-    session.refusal("SELECT * FROM rag.search('c', 'fox')").await?.expect(
-        "42P01",
-        "does not exist any more",
-        "",
-    )?;
+    session.refusal("SELECT * FROM rag.search('c', 'fox')").await?.expect("42P01", "no longer exists", "")?;
     session.batch_execute("SELECT rag.drop_collection('c')").await?;
     let ran: i64 = session.value("SELECT count(*) FROM mallory.ran").await?;
     ensure!(ran == 0, "code of a stranger ran {ran} times");

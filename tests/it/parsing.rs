@@ -1,4 +1,4 @@
-//! Logs that others have written: `rag.parse_log` and `rag.import_log`.
+//! Logs of other programs: `rag.parse_log` and `rag.import_log`.
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
@@ -16,8 +16,11 @@ pub fn tests() -> Vec<Trial> {
         other_encodings_replace_what_they_lack,
         a_trace_is_imported_with_its_parents,
         secrets_are_taken_out_of_what_is_imported,
-        an_import_belongs_to_whoever_imports,
+        an_import_belongs_to_the_importing_role,
         formats_that_are_unknown_are_refused,
+        zones_and_fields_are_the_callers,
+        a_run_has_the_status_of_its_steps,
+        a_log_is_imported_once,
         a_long_log_can_be_cancelled,
     ]
 }
@@ -147,7 +150,7 @@ async fn secrets_are_taken_out_of_what_is_imported() -> Result<()> {
     Ok(())
 }
 
-async fn an_import_belongs_to_whoever_imports() -> Result<()> {
+async fn an_import_belongs_to_the_importing_role() -> Result<()> {
     let session = shared().await?.session().await?;
     let role = "parsing_importer";
     session
@@ -159,6 +162,73 @@ async fn an_import_belongs_to_whoever_imports() -> Result<()> {
     session.batch_execute(&format!("RESET ROLE; DROP ROLE {role}")).await?;
     let owner: String = session.value("SELECT owner::text FROM rag.runs").await?;
     ensure!(owner == role, "{owner}");
+    Ok(())
+}
+
+async fn zones_and_fields_are_the_callers() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let log = "2026-05-03 14:00:00,000 INFO shop: a\n{\"ts\":\"2026-01-03 13:00:00\",\"duration\":0.5,\"svc\":{\"trace\":\"t7\"}}";
+    let sql = "SELECT string_agg(concat_ws(' ', extract(hour FROM started AT TIME ZONE 'UTC'), duration_ms, run), ',' ORDER BY line)
+               FROM rag.parse_log($1, timezone => 'Europe/Berlin', fields => '{\"duration\": \"s\", \"svc.trace\": \"run\"}')";
+    let shown: String = session.value_of(sql, &[&log]).await?;
+    ensure!(shown == "12,12 500 t7", "{shown}");
+    let refusal = session.refusal("SELECT * FROM rag.parse_log('x', timezone => 'Europe/Berlinn')").await?;
+    refusal.expect("22023", "unknown time zone \"Europe/Berlinn\"", "pg_timezone_names")?;
+    let refusal =
+        session.refusal("SELECT * FROM rag.import_log('x', fields => '{\"a\": \"modle\"}')").await?;
+    refusal.expect("22023", "unknown column or unit \"modle\"", "model")?;
+    let refusal = session.refusal("SELECT * FROM rag.parse_log('x', fields => '[1]')").await?;
+    refusal.expect("22023", "fields must be a JSON object", "duration")?;
+    Ok(())
+}
+
+async fn a_run_has_the_status_of_its_steps() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let span = |id: &str, parent: &str, code: u8| {
+        let status = if code == 2 { r#","status":{"code":2,"message":"429"}"# } else { "" };
+        format!(
+            r#"{{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"{id}","parentSpanId":"{parent}","name":"chat","startTimeUnixNano":"1777800600000000000","endTimeUnixNano":"1777800601000000000"{status}}}"#
+        )
+    };
+    for (log, expected) in [
+        ("{\"run_id\":\"r1\",\"level\":\"info\",\"msg\":\"a\"}\n{\"run_id\":\"r1\",\"level\":\"error\",\"msg\":\"boom\"}".to_owned(), "imported failed boom -"),
+        ("{\"run_id\":\"r2\",\"level\":\"info\",\"msg\":\"a\"}".to_owned(), "imported done - -"),
+        (span("b7ad6b7169203331", "00f067aa0ba902b7", 2), "chat failed 429 00f067aa0ba902b7"),
+        (
+            format!("{}\n{}", span("b7ad6b7169203332", "", 0), span("b7ad6b7169203333", "b7ad6b7169203332", 2)),
+            "chat done - -",
+        ),
+    ] {
+        let run: i64 = session.value_of("SELECT run_id FROM rag.import_log($1)", &[&log]).await?;
+        let sql = "SELECT concat_ws(' ', agent, status, coalesce(error, '-'), coalesce(parent_span_id, '-')) FROM rag.runs WHERE id = $1";
+        let shown: String = session.value_of(sql, &[&run]).await?;
+        ensure!(shown == expected, "{log}: {shown}");
+    }
+    Ok(())
+}
+
+async fn a_log_is_imported_once() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let log = "ts=2026-05-03T09:30:00Z run_id=once-1 msg=a\nts=2026-05-03T09:30:01Z run_id=once-2 msg=b\nts=2026-05-03T09:30:02Z run_id=once-2 msg=c";
+    let count = "SELECT count(*) FROM rag.steps s JOIN rag.runs r ON r.id = s.run_id WHERE r.attributes->>'log.run' LIKE 'once-%'";
+    let import = "SELECT string_agg(run_id || ' ' || steps, ',' ORDER BY run) FROM rag.import_log($1)";
+    let first: String = session.value_of(import, &[&log]).await?;
+    session.take_notices();
+    let again: String = session.value_of(import, &[&log]).await?;
+    ensure!(again == first.replace(" 1", " 0").replace(" 2", " 0"), "{first}; {again}");
+    let notices = session.take_notices();
+    ensure!(notices.iter().any(|notice| notice.message == "2 runs were imported before"), "{notices:?}");
+    // Lines that were added since then change the run that they belong to, and no other one.
+    let grown = format!("{log}\nts=2026-05-03T09:30:03Z run_id=once-3 msg=d");
+    let grown: String = session
+        .value_of("SELECT string_agg(steps::text, ',' ORDER BY run) FROM rag.import_log($1)", &[&grown])
+        .await?;
+    ensure!(grown == "0,0,1", "{grown}");
+    let steps: i64 = session.value(count).await?;
+    ensure!(steps == 4, "{steps} steps");
+    let other: i64 =
+        session.value_of("SELECT sum(steps) FROM rag.import_log($1, agent => 'another')", &[&log]).await?;
+    ensure!(other == 3, "{other} steps of another agent");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Sources that are partitioned, or that others inherit from.
+//! Sources that are partitioned, or from which other tables inherit.
 
 use crate::followed::{converged, create};
 use anyhow::ensure;
@@ -62,7 +62,7 @@ async fn a_dropped_partition_is_followed() -> Result<()> {
         )
         .await?;
     create(&session, "").await?;
-    // A trigger of the name on a table of another role does not have the collection's rows compared.
+    // A trigger of this name on another role's table does not cause a comparison of the collection's rows.
     let id: i64 = session.value("SELECT id FROM rag.collection WHERE name = 'c'").await?;
     session
         .batch_execute(&format!(

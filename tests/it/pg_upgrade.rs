@@ -1,4 +1,4 @@
-//! From one major version of PostgreSQL to another.
+//! Upgrades from one major version of PostgreSQL to another.
 
 use crate::followed::{current, embedded};
 use crate::restore::{follows, found, make, name};
@@ -31,7 +31,7 @@ async fn pg_upgrade_keeps_what_follows_its_source() -> Result<()> {
     current(&session).await?;
     let texts = embedded(&session).await?;
     ensure!(texts == 2, "{texts} texts were embedded for two queries");
-    // A renamed column is found by its number, which has stayed.
+    // A renamed column is found by its attribute number, which has not changed.
     session.batch_execute("ALTER TABLE t RENAME COLUMN title TO heading").await?;
     follows(&session).await?;
     let title: String = session.value("SELECT title::text FROM rag.collections").await?;

@@ -1,4 +1,5 @@
-//! Behind a PgBouncer that pools transactions: no two statements of a client need the same connection to the server.
+//! Behind a PgBouncer in transaction mode: each statement of a client may use another connection to the
+//! server.
 
 use crate::jobs::World;
 use anyhow::{Context, ensure};
@@ -22,7 +23,8 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A world behind a pooler, with a provider that alice, bob and `web`, who may become either, may use.
+/// A world behind a pooler, with a provider that alice, bob and `web` may use; `web` may switch to alice or
+/// bob.
 async fn pooled(provider: &Provider, connections: u32) -> Result<(World, PgBouncer)> {
     let world = World::new().await?;
     world
@@ -39,7 +41,7 @@ async fn pooled(provider: &Provider, connections: u32) -> Result<(World, PgBounc
     Ok((world, bouncer))
 }
 
-/// The rows of a statement that is sent whole, and so needs one connection for one transaction.
+/// The rows of a statement that is sent in one message, and so needs a connection for one transaction only.
 async fn rows(session: &Session, sql: &str) -> Result<Vec<Vec<String>>> {
     let messages = session.simple_query(sql).await.with_context(|| sql.to_owned())?;
     let rows = messages.iter().filter_map(|message| match message {
@@ -75,12 +77,12 @@ async fn a_job_is_submitted_read_and_waited_for_over_any_connection() -> Result<
     let other = bouncer.connect_as("alice", &world.database).await?;
     ensure!(value(&other, submit).await? == id, "the same key gave another job");
     ensure!(provider.wait_for_requests(1));
-    // The one that waits has a connection for itself; all readers share the second.
+    // The waiting client has a connection of its own; all readers share the second one.
     let waiter = bouncer.connect_as("alice", &world.database).await?;
     let waiting = format!("CALL rag.wait_for_job({id}, '60s')");
     let waits = rows(&waiter, &waiting);
     let reads = async {
-        wait::until("somebody waits", async || {
+        wait::until("a session waits for the job", async || {
             let active = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'alice' AND state = 'active' AND query LIKE 'CALL%'";
             Ok((world.admin.value::<i64>(active).await? == 1).then_some(()))
         })
@@ -134,7 +136,7 @@ async fn a_stream_is_read_within_its_transaction() -> Result<()> {
     ensure!(value(&client, "FETCH 1 FROM c").await? == "two");
     let backend = value(&client, BACKEND).await?;
     client.batch_execute("COMMIT").await?;
-    // The same connection has forgotten all of it.
+    // The same connection has no state left of it.
     ensure!(value(&other, BACKEND).await? == backend);
     let refusal = other.simple_query("FETCH 1 FROM c").await.err().context("the cursor is there still")?;
     ensure!(refusal_in(&refusal)?.code == "34000");

@@ -1,4 +1,4 @@
-//! How calls to providers fail: each way with its SQLSTATE and a hint, over plain sockets, TLS and HTTP/2.
+//! Failures of calls to providers: each kind has its SQLSTATE and a hint, over plain sockets, TLS and HTTP/2.
 
 use crate::accounting::recorded;
 use crate::generate::provide;
@@ -39,7 +39,7 @@ async fn every_failure_over_http2_has_its_sqlstate_and_a_hint() -> Result<()> {
     fails_clearly(&session, &provider).await
 }
 
-/// A server that trusts the provider's authority, and a session in it.
+/// A server that trusts the provider's certificate authority, and a session in it.
 async fn trusting(provider: &Provider) -> Result<(Server, Session)> {
     let server = Server::prepare(Options::default())?;
     let file = server.folder().join("authority.pem");
@@ -51,7 +51,7 @@ async fn trusting(provider: &Provider) -> Result<(Server, Session)> {
     Ok((server, session))
 }
 
-/// What a provider does, and SQLSTATE, message and hint of it.
+/// Responses of a provider, each with the expected SQLSTATE, message and hint.
 fn failures() -> Vec<(Reply, [&'static str; 3])> {
     let context =
         json!({ "error": { "message": "too long: SECRET PROMPT", "code": "context_length_exceeded" } });
@@ -80,7 +80,7 @@ fn failures() -> Vec<(Reply, [&'static str; 3])> {
     ]
 }
 
-/// Each failure is told as it should be, to the provider's last request, and after it the next call works.
+/// Each failure is reported as expected after the provider's last request, and the next call works.
 async fn fails_clearly(session: &Session, provider: &Provider) -> Result<()> {
     provide(session, provider).await?;
     session
@@ -100,7 +100,7 @@ async fn fails_clearly(session: &Session, provider: &Provider) -> Result<()> {
     for (part, message, hint) in
         [(Part::Stall, "did not end its answer", "Raise the time"), (Part::Break, "broke off", "Try again")]
     {
-        // What has come before is not sent with the end of it.
+        // Pieces that have arrived are not repeated with the end of the stream.
         let gate = Gate::new();
         provider.script([Reply::stream([Part::piece("one"), Part::Gate(gate.clone()), part])]);
         session
@@ -111,7 +111,7 @@ async fn fails_clearly(session: &Session, provider: &Provider) -> Result<()> {
         session.refusal("FETCH 1 FROM c").await?.expect("08006", message, hint)?;
         session.batch_execute("ROLLBACK").await?;
     }
-    // Nothing of all this is lost: each call is on record.
+    // All of these calls are recorded.
     let made = 2 * failures().len() + 2;
     recorded(session, made.try_into()?).await?;
     let failed: i64 = session
@@ -154,7 +154,7 @@ async fn an_unknown_certificate_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// Answers that wait for the gate.
+/// Answers that are held back until the gate opens.
 fn held(gate: &Gate) -> Reply {
     Reply::chat("yes").behind(gate)
 }
@@ -179,7 +179,7 @@ async fn the_limits_of_a_server_hold_over_all_sessions() -> Result<()> {
     let (answer, refusal) = tokio::join!(first.value::<String>(call), hasty);
     ensure!(answer? == "yes" && provider.most_at_once() == 1 && provider.requests().len() == 1);
     refusal?.expect("08006", "no turn to call provider \"stub\" within 600 ms", "concurrency")?;
-    // What was asked once is what a minute has.
+    // The limit per minute allows exactly the first request.
     for (limit, used_up) in
         [("requests_per_minute '1'", "1 requests a minute"), ("tokens_per_minute '10'", "10 tokens a minute")]
     {

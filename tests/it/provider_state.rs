@@ -1,5 +1,5 @@
-//! What a provider refuses concerns all collections that ask it in the same way, and no other: they wait together, and one batch finds
-//! out whether it still refuses.
+//! A refusal by a provider affects all collections that call it in the same way, and no others: they wait
+//! together, and one batch finds out whether the refusal persists.
 
 use crate::followed::{current, make};
 use crate::generate::{provide, with};
@@ -51,7 +51,8 @@ async fn until_state(session: &Session, collection: &str, state: &str) -> Result
     .await
 }
 
-/// Waits until one request is held back, and fails if others come while a local collection becomes current.
+/// Waits until one request is held back, and fails if other requests arrive before a local collection becomes
+/// current.
 async fn one_is_asked(session: &Session, held: &Counter, row: i32) -> Result<()> {
     wait::until("the provider is asked", async || Ok((held.count() > 0).then_some(()))).await?;
     session.batch_execute(&format!("INSERT INTO t VALUES ({row}, 'of a local model')")).await?;
@@ -82,8 +83,8 @@ async fn ten_collections_ask_once_after_each_pause_and_recover_together() -> Res
     for number in 1..=10 {
         session.batch_execute(&format!("INSERT INTO notes{number} VALUES (2, 'another {number}')")).await?;
     }
-    // The pauses grow, so by then what was under way at the first refusal has been refused as well.
-    wait::until("all ten wait for the same, and for a while", async || {
+    // The pauses grow, so by then all requests in flight at the first refusal have been refused.
+    wait::until("all ten wait for the same reason, and not only briefly", async || {
         let row = session
             .query_one(
                 "SELECT count(*), count(DISTINCT reason), coalesce(min(next_try) > clock_timestamp() + interval '600 ms', false)
@@ -116,7 +117,7 @@ async fn ten_collections_ask_once_after_each_pause_and_recover_together() -> Res
     let log = server.log()?;
     let (waits, ends) = (
         log.matches("collections wait for a provider").count(),
-        log.matches("collections go on that").count(),
+        log.matches("collections no longer wait").count(),
     );
     ensure!((waits, ends) == (1, 1), "{waits} lines of the beginning, {ends} of the end");
     Ok(())
@@ -163,7 +164,7 @@ async fn a_failure_covers_those_that_share_its_cause() -> Result<()> {
         .value("SELECT string_agg(substring(reason FROM 'status ...'), ', ' ORDER BY collection) FROM rag.stat_collection WHERE state = 'waiting'")
         .await?;
     ensure!(reasons == "status 402, status 404", "{reasons}");
-    // What passes concerns all of the server.
+    // A temporary failure affects all collections of the server.
     script.set(|_| Reply::status(503));
     insert(&session, "scope_good", 3).await?;
     wait::until("all wait for the server", async || {
@@ -180,7 +181,7 @@ async fn a_failure_covers_those_that_share_its_cause() -> Result<()> {
     Ok(())
 }
 
-/// Some services answer 500, or nothing at all, to a text of which their model makes no number.
+/// Some services return 500, or no response, for a text for which their model cannot compute a vector.
 async fn a_text_that_makes_a_provider_fail_is_one_failed_row() -> Result<()> {
     let replies = [|| Reply::status(500), || Reply::hang_up()];
     for reply in replies {
@@ -215,7 +216,7 @@ async fn a_text_that_makes_a_provider_fail_is_one_failed_row() -> Result<()> {
     Ok(())
 }
 
-/// The pause was for a user mapping that is there no more.
+/// The pause was for a user mapping that no longer exists.
 async fn a_key_that_is_made_anew_leaves_nothing_of_a_pause() -> Result<()> {
     let script = Script::new(answer);
     let (session, _provider) = with([script.reply()]).await?;
@@ -288,7 +289,7 @@ async fn a_limit_of_calls_stops_no_local_collection() -> Result<()> {
     Ok(())
 }
 
-/// Fills a collection of 300 rows, and returns the sizes of the requests by which rows were embedded.
+/// Fills a collection of 300 rows, and returns the sizes of the requests that embedded rows.
 async fn filled(session: &Session, provider: &Provider) -> Result<Vec<usize>> {
     session
         .batch_execute(
@@ -303,7 +304,7 @@ async fn filled(session: &Session, provider: &Provider) -> Result<Vec<usize>> {
     Ok(provider.requests().iter().map(texts).collect())
 }
 
-/// A provider that takes ten texts in a request.
+/// A provider that accepts up to ten texts per request.
 async fn a_smaller_request_is_learnt_from_refusals() -> Result<()> {
     let reply = Reply::by(|seen| if texts(seen) > 10 { Reply::status(400) } else { answer(seen) });
     let (session, provider) = with([reply]).await?;
@@ -318,7 +319,7 @@ async fn a_smaller_request_is_learnt_from_refusals() -> Result<()> {
     Ok(())
 }
 
-/// A provider that takes 500 bytes in a request, whatever the number of texts.
+/// A provider that accepts up to 500 bytes per request, with any number of texts.
 async fn fewer_bytes_are_learnt_from_refusals_for_their_size() -> Result<()> {
     let bytes = |seen: &Seen| -> usize {
         let texts = seen.body["input"].as_array().cloned().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! A publication for all tables takes nothing away: what is written to the extension's own tables and to those of collections has an
-//! identity by which it can be replicated.
+//! A publication for all tables must not prevent writes: the extension's own tables and those of collections
+//! have a replica identity.
 
 use crate::followed::{converged, make};
 use anyhow::ensure;
@@ -12,7 +12,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![a_publication_for_all_tables_stops_nothing]
 }
 
-/// Tables of which a publication for all tables lets nobody change or delete rows.
+/// Tables in which no rows could be updated or deleted with a publication for all tables.
 const WITHOUT_IDENTITY: &str = "
     SELECT coalesce(string_agg(t.oid::regclass::text, ', '), '')
     FROM pg_class t LEFT JOIN pg_index i ON i.indrelid = t.oid AND i.indisprimary

@@ -1,4 +1,4 @@
-//! Queries with operators, and words that are misspelt.
+//! Queries with operators, and misspelt words.
 
 use crate::generate::with;
 use anyhow::ensure;
@@ -157,7 +157,7 @@ async fn operators_hold_in_every_mode() -> Result<()> {
         ];
         finds(&session, &queries, mode).await?;
     }
-    // The vector ranking has all other rows.
+    // The vector ranking contains all other rows.
     for mode in ["vector", "hybrid"] {
         let queries: [(&str, &[i64]); 2] = [
             ("backup -army", &[1, 3, 4, 5, 6, 7, 8, 9]),
@@ -182,7 +182,7 @@ async fn operators_and_filters_hold_together() -> Result<()> {
     Ok(())
 }
 
-/// More chunks than are all compared with a query.
+/// More chunks than are compared with a query one by one.
 const MANY: i64 = 12_000;
 
 async fn operators_hold_among_many_chunks() -> Result<()> {
@@ -240,7 +240,7 @@ async fn hidden_rows_stay_hidden_from_operators() -> Result<()> {
         finds(&session, &queries, mode).await?;
     }
     finds(&session, &[("backup -army", &[1, 3, 5, 7, 9])], "hybrid").await?;
-    // Whether a word is corrected would tell whether a hidden row has it.
+    // A correction would reveal whether a hidden row contains a word.
     let corrected = "SELECT count(*) FROM rag.search('c', 'vacuming', mode => 'text')";
     ensure!(session.value::<i64>(corrected).await? == 0, "a word is corrected");
     session.batch_execute(&format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}")).await?;
@@ -284,7 +284,7 @@ async fn a_word_that_no_row_has_stands_for_those_spelt_alike() -> Result<()> {
         ("the replikation!", true, vec![5]),
         ("brulee", true, vec![]),
         ("brûlés", true, vec![7]),
-        // A word that some row has stands for itself; codes and short words mean what they say.
+        // A word that some row contains is not corrected; neither are codes and short words.
         ("base army", true, vec![2, 1]),
         ("bass", true, vec![1, 2]),
         ("bas", true, vec![]),
@@ -295,7 +295,7 @@ async fn a_word_that_no_row_has_stands_for_those_spelt_alike() -> Result<()> {
         let found: Vec<i64> = session.value_of(sql, &[&query, &typos]).await?;
         ensure!(found == expected, "{query:?} finds {found:?} and not {expected:?}");
     }
-    // Words that some row has do not use up those that are corrected.
+    // Known words do not count towards the limit of corrected words.
     let known = (0..20).map(|word| "known".to_owned() + &"x".repeat(word)).collect::<Vec<_>>().join(" ");
     session.execute("INSERT INTO t VALUES (10, NULL, $1)", &[&known]).await?;
     session.batch_execute("SELECT rag.refresh_collection('c')").await?;

@@ -1,4 +1,4 @@
-//! What is done of the queue, and when.
+//! Which entries of the queue are processed, and when.
 
 use crate::followed::{converged, make};
 use anyhow::{Context, ensure};
@@ -15,6 +15,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_change_that_is_committed_after_later_ones_does_not_wait,
         a_claim_reads_a_window_of_a_long_queue,
+        entries_are_deleted_by_their_numbers_whatever_statistics_say,
         pauses_grow_while_the_engine_is_away,
         a_change_during_the_write_of_an_older_one_is_not_lost,
         a_delete_during_the_write_of_its_row_leaves_no_chunk,
@@ -35,7 +36,7 @@ async fn until_current(session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// A change has its number before it is committed, so that lower numbers may show up when higher ones are done.
+/// A change gets its number before its commit, so lower numbers may appear after higher ones were processed.
 async fn a_change_that_is_committed_after_later_ones_does_not_wait() -> Result<()> {
     let server = shared().await?;
     let session = server.session().await?;
@@ -50,15 +51,15 @@ async fn a_change_that_is_committed_after_later_ones_does_not_wait() -> Result<(
     })
     .await?;
     slow.batch_execute("COMMIT").await?;
-    // Several times the worker's longest nap.
+    // Several times the worker's longest sleep.
     wait::until_within(Duration::from_secs(4), "the earlier change is done", async || {
         Ok((session.value::<i64>(count).await? == 2).then_some(()))
     })
     .await
 }
 
-/// Neither statistics that say that all of a long queue is of one kind, nor entries that stay in the index after they were deleted, since an
-/// older transaction is open, make a claim read all of it.
+/// A claim does not read the whole of a long queue: neither if statistics say that all entries are of one
+/// kind, nor if deleted entries stay in the index because of an older open transaction.
 async fn a_claim_reads_a_window_of_a_long_queue() -> Result<()> {
     let server = Server::start_with(Options::default().set("rag.sync_workers", "1")).await?;
     let session = server.session().await?;
@@ -83,10 +84,41 @@ async fn a_claim_reads_a_window_of_a_long_queue() -> Result<()> {
             other.value::<Option<i64>>(sql).await
         })
         .await?;
-    // A claim of 128 rows reads up to 512 and those in progress, and once a second all are read: some five million. All of them
-    // read by each of 940 claims are over a hundred million.
+    // A claim of 128 rows reads up to 512 entries and those in progress, and once a second all entries are
+    // read: about five million. If each of 940 claims read all of them, it would be over a hundred million.
     ensure!(read < 30_000_000, "{read} entries were read to do 120,000");
     session.batch_execute("COMMIT").await?;
+    Ok(())
+}
+
+/// A queue that was analyzed while it was empty has statistics by which reading all of it costs less than looking up some entries.
+async fn entries_are_deleted_by_their_numbers_whatever_statistics_say() -> Result<()> {
+    const ENTRIES: i64 = 20_000;
+    let server = Server::start_with(Options::default().set("rag.sync_workers", "1")).await?;
+    let session = server.session().await?;
+    session.batch_execute(CREATE).await?;
+    until_current(&session).await?;
+    session
+        .batch_execute(&format!(
+            "ALTER TABLE rag._queue SET (autovacuum_enabled = off);
+             UPDATE pg_class SET reltuples = 0, relpages = 500 WHERE oid = 'rag._queue'::regclass;
+             INSERT INTO rag._queue (collection, is_fill, key)
+               SELECT id, true, ARRAY[g::text] FROM rag.collection, generate_series(1, {ENTRIES}) g;
+             INSERT INTO t VALUES (1, 'which wakes the worker')"
+        ))
+        .await?;
+    let sql = format!(
+        "SELECT sum(idx_tup_read)::bigint FROM pg_stat_all_indexes
+         WHERE relid = 'rag._queue'::regclass AND pg_stat_get_tuples_deleted(relid) > {ENTRIES}"
+    );
+    let read: i64 =
+        wait::until("the entries are done, and the worker has reported what it read", async || {
+            session.value::<Option<i64>>(&sql).await
+        })
+        .await?;
+    // A claim of 128 rows reads up to 512 entries and those in progress, some forty for each that is done. Where each deletion read all
+    // entries it would be about eighty more.
+    ensure!(read < 60 * ENTRIES, "{read} entries were read to do {ENTRIES}");
     Ok(())
 }
 
@@ -97,7 +129,7 @@ async fn pauses_grow_while_the_engine_is_away() -> Result<()> {
     until_current(&session).await?;
     server.configure(&Options::default().set("rag.engine_path", "/nowhere"))?;
     session.batch_execute("SELECT pg_reload_conf(); INSERT INTO t VALUES (1, 'one')").await?;
-    wait::until("the sixth pause", async || {
+    wait::until("the sixth pause starts", async || {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'ragstone: waiting 3.2s %'";
         Ok((session.value::<i64>(sql).await? == 1).then_some(()))
     })
@@ -110,7 +142,7 @@ async fn pauses_grow_while_the_engine_is_away() -> Result<()> {
     until_current(&session).await
 }
 
-/// Stops the worker in the middle of the transaction that writes row 4, as long as the session holds a lock.
+/// Stops the worker in the middle of the transaction that writes row 4, while the session holds a lock.
 async fn stopped_while_writing(session: &Session) -> Result<()> {
     make(session, 3, "").await?;
     session
@@ -170,7 +202,8 @@ async fn a_delete_during_the_write_of_its_row_leaves_no_chunk() -> Result<()> {
     converged(&session).await
 }
 
-/// Sixteen rows of 6 MB, of which the worker should hold one at a time. They are mostly blanks, so that they are few chunks.
+/// Sixteen rows of 6 MB, of which the worker should hold one at a time. They consist mostly of spaces, so
+/// that they have few chunks.
 async fn long_rows_are_read_one_by_one() -> Result<()> {
     let server = shared().await?;
     let session = server.session().await?;
@@ -230,23 +263,22 @@ async fn a_refresh_reads_few_long_rows_at_a_time() -> Result<()> {
     Ok(())
 }
 
-/// The worker neither says that it still works for it, nor stays for it.
+/// The worker neither reports work for the collection nor keeps running for it.
 async fn a_collection_that_is_dropped_meanwhile_is_forgotten() -> Result<()> {
     let server = Server::start_with(Options::default().set("rag.sync_idle_timeout", "1s")).await?;
     let session = server.session().await?;
     session.batch_execute(CREATE).await?;
     until_current(&session).await?;
     session.batch_execute("INSERT INTO t SELECT g, 'row ' || g FROM generate_series(1, 3000) g").await?;
-    wait::until("the worker is at it", async || {
+    wait::until("the worker has written chunks", async || {
         Ok((session.value::<i64>("SELECT count(*) FROM c_chunks").await? > 0).then_some(()))
     })
     .await?;
     session.batch_execute("SELECT rag.drop_collection('c')").await?;
     let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
-    wait::until(
-        "the worker has left",
-        async || Ok((session.value::<i64>(workers).await? == 0).then_some(())),
-    )
+    wait::until("the worker has exited", async || {
+        Ok((session.value::<i64>(workers).await? == 0).then_some(()))
+    })
     .await?;
     let left: i64 = session.value("SELECT count(*) FROM rag.collections").await?;
     ensure!(left == 0, "{left} collections are left");

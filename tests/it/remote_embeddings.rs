@@ -27,7 +27,7 @@ pub fn tests() -> Vec<Trial> {
 const NOTES: &str = "CREATE TABLE notes (id int PRIMARY KEY, body text);
                      INSERT INTO notes SELECT i, 'note number ' || i FROM generate_series(1, 20) i";
 
-/// A role with a table of notes, who may use the provider with a key of his own.
+/// A role with a table of notes, which may use the provider with a key of its own.
 async fn owner(session: &Session, role: &str) -> Result<()> {
     session
         .batch_execute(&format!(
@@ -62,7 +62,7 @@ async fn a_collection_of_a_providers_model_follows_with_its_owners_key() -> Resu
         keys_of(&provider).last().is_some_and(|key| key == "Bearer sk-server"),
         "the searcher's key was not taken"
     );
-    // An outage charges no row, and what was written meanwhile is there afterwards.
+    // An outage is charged to no row, and rows that were written during it are indexed afterwards.
     provider.script([Reply::status(503)]);
     session.batch_execute("INSERT INTO notes VALUES (101, 'during the outage')").await?;
     let asked = provider.requests().len();
@@ -91,7 +91,7 @@ fn texts(body: &Value) -> Vec<Value> {
     body["input"].as_array().cloned().unwrap_or_default()
 }
 
-/// The answers of a provider that refuses more texts in a request, and a certain text.
+/// The responses of a provider that refuses more than four texts per request, and a certain text.
 fn up_to_four_texts() -> Reply {
     Reply::by(|seen| match texts(&seen.body) {
         texts if texts.len() > 4 || texts.contains(&json!("poison")) => Reply::status(400),
@@ -99,7 +99,8 @@ fn up_to_four_texts() -> Reply {
     })
 }
 
-/// What is too much at once is sent in parts; a text that is refused by itself is named, and nothing is left of the fill.
+/// A request that is too large is sent in parts. A text that is refused alone is named in the error, and
+/// nothing of the fill remains.
 async fn a_manual_fill_divides_what_a_provider_refuses() -> Result<()> {
     let (session, provider) = with([up_to_four_texts()]).await?;
     session.batch_execute(NOTES).await?;
@@ -117,7 +118,7 @@ async fn a_manual_fill_divides_what_a_provider_refuses() -> Result<()> {
     session.batch_execute("UPDATE notes SET body = 'poison' WHERE id = 7").await?;
     let refusal = session.refusal("SELECT rag.refresh_collection('notes')").await?;
     refusal.expect("38000", "provider \"stub\"", "")?;
-    ensure!(refusal.detail.ends_with("the row's key is 7"), "{refusal:?}");
+    ensure!(refusal.detail.ends_with("The row's key is 7."), "{refusal:?}");
     ensure!(
         session.value::<i64>("SELECT count(*) FROM notes_chunks WHERE content LIKE 'note%.'").await? == 20
     );
@@ -128,7 +129,7 @@ async fn texts_are_embedded_by_a_provider_as_by_this_host() -> Result<()> {
     let (session, provider) = with([Reply::embeddings(4)]).await?;
     let expected = |text: &str| Vector::from(embedding(text, 4));
     ensure!(session.value::<Vector>("SELECT rag.embed('one', 'stub/small')").await? == expected("one"));
-    // A server without a slash and a model is its default model.
+    // A server name without a slash and a model stands for the server's default model.
     ensure!(session.value::<Vector>("SELECT rag.embed('two', 'stub/')").await? == expected("two"));
     ensure!(provider.requests()[1].body["model"] == "small");
     let many: Vec<Option<Vector>> =
@@ -160,7 +161,7 @@ async fn an_array_is_divided_where_a_provider_takes_less() -> Result<()> {
     refusal.expect("38000", "provider \"stub\"", "")
 }
 
-/// A server takes one request at a time, and answers each in time.
+/// The server accepts one request at a time, and responds to each within the timeout.
 async fn many_requests_take_longer_together_than_one_may() -> Result<()> {
     let session = shared().await?.session().await?;
     let reply =
@@ -179,7 +180,7 @@ async fn many_requests_take_longer_together_than_one_may() -> Result<()> {
         .await?;
     let asked = provider.requests().len();
     ensure!((embedded, asked) == (100, 20), "{embedded} embeddings of {asked} requests");
-    // One that takes too long is still given up.
+    // A request that takes too long is still ended.
     provider.script([Reply::stall()]);
     session.refusal("SELECT rag.embed('a text', model => 'stub/small')").await?.expect(
         "08006",

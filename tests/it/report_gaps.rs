@@ -1,4 +1,4 @@
-//! What cannot be added to reports, or is damaged in them, holds up nothing else.
+//! Values that cannot be added to reports, or are damaged in them, hold up nothing else.
 
 use crate::reports::{until_exact, until_folded};
 use anyhow::ensure;
@@ -25,7 +25,7 @@ async fn a_group_that_cannot_be_added_holds_up_no_other() -> Result<()> {
         session.batch_execute(&log(agent)).await?;
     }
     until_exact(&session).await?;
-    // As a restore may bring it: one more is too many.
+    // As a restore may bring it: adding one more overflows.
     session
         .batch_execute("UPDATE rag._error_day SET errors = 9223372036854775807 WHERE agent = 'broken'")
         .await?;

@@ -1,5 +1,5 @@
-//! The sums that reports read are those of the steps that are committed: each once, whatever becomes of writers, the worker and
-//! the server.
+//! The roll-ups that reports read match the committed steps, each counted once, whatever happens to writers,
+//! the worker and the server.
 
 use crate::restore::{Format, dump, restore};
 use anyhow::ensure;
@@ -25,7 +25,8 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// What the sums should be, and what they are. Costs are such that no order of adding them makes a difference.
+/// The expected roll-ups, and the actual ones. Costs are chosen so that the order of addition makes no
+/// difference.
 const STEPS: (&str, &str) = (
     "SELECT (started AT TIME ZONE 'UTC')::date, owner, agent, kind, coalesce(name, ''), coalesce(model, ''),
             CASE WHEN status IN ('approved', 'rejected') THEN 'waiting' ELSE status END, count(*),
@@ -51,7 +52,7 @@ const ERRORS: (&str, &str) = (
      WHERE kind <> 'run'",
 );
 
-/// Rows that are in one of two queries and not in the other.
+/// Number of rows that only one of the two queries returns.
 async fn different(session: &Session, (expected, found): (&str, &str)) -> Result<i64> {
     let sql = format!(
         "WITH e AS MATERIALIZED ({expected}), f AS MATERIALIZED ({found})
@@ -60,7 +61,7 @@ async fn different(session: &Session, (expected, found): (&str, &str)) -> Result
     session.value(&sql).await
 }
 
-/// Waits until the sums are those of the steps.
+/// Waits until the roll-ups match the steps.
 pub async fn until_exact(session: &Session) -> Result<()> {
     wait::until("the sums are those of the steps", async || {
         for pair in [STEPS, RUNS, ERRORS] {
@@ -73,9 +74,9 @@ pub async fn until_exact(session: &Session) -> Result<()> {
     .await
 }
 
-/// Has a worker come, and waits until nothing is left that it could add.
+/// Causes a worker to start, and waits until nothing is left to add.
 pub async fn until_folded(session: &Session) -> Result<()> {
-    wait::until("all is in the reports", async || {
+    wait::until("all steps are in the reports", async || {
         let rows = session.query("SELECT waiting, computed_anew FROM rag.stat_reports", &[]).await?;
         let done = rows.first().is_some_and(|row| row.get::<_, i64>(0) == 0 && !row.get::<_, bool>(1));
         let ended: i64 = session
@@ -97,8 +98,8 @@ async fn end_workers(session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// One transaction of a writer's: steps one by one or many at once, some of them in subtransactions that are rolled back,
-/// and sometimes all of it.
+/// One transaction of a writer: steps logged one by one or many at once, some in subtransactions that are
+/// rolled back; sometimes the whole transaction is rolled back.
 async fn transaction(session: &Session, chance: &Chance) -> Result<()> {
     let agent = *chance.pick(&["a", "b"]);
     session.batch_execute("BEGIN").await?;
@@ -157,7 +158,7 @@ async fn steps_of_many_writers_are_counted_once_each() -> Result<()> {
     let ends = async {
         for _ in 0..5 {
             end_workers(&watcher).await?;
-            // Somebody has to call for the next.
+            // Some statement has to cause the next coordinator to start.
             watcher.batch_execute("SELECT pg_sleep(0.3)").await?;
             server
                 .connect(&database)
@@ -176,7 +177,7 @@ async fn steps_of_many_writers_are_counted_once_each() -> Result<()> {
     until_exact(&watcher).await?;
     let total: i64 = watcher.value("SELECT count(*) FROM rag._steps").await?;
     ensure!(total > 100 && counted(&watcher).await? == total, "{total} steps, seed {seed}");
-    // The report says the same as the steps do.
+    // The report matches the steps.
     let report = "SELECT sum(steps)::bigint, sum(cost), sum(errors)::bigint, sum(tool_calls)::bigint FROM rag.agent_daily";
     let steps = "SELECT count(*), sum(cost), count(*) FILTER (WHERE status = 'error'), count(*) FILTER (WHERE kind = 'tool') FROM rag.steps";
     ensure!(
@@ -198,9 +199,9 @@ async fn an_open_transaction_holds_reports_back_and_loses_nothing() -> Result<()
         Ok(rows.first().is_some_and(|row| row.get::<_, i64>(0) == 1).then_some(()))
     })
     .await?;
-    // A transaction of another test's may be older; this one is held back all the same.
+    // A transaction of another test may be older; the reports are held back in any case.
     let held: Option<i32> = other.value("SELECT held_back_by FROM rag.stat_reports").await?;
-    ensure!(held.is_some(), "nobody is said to hold the reports back, and {pid} does");
+    ensure!(held.is_some(), "held_back_by is NULL, although process {pid} holds the reports back");
     ensure!(counted(&other).await? == 0, "a step is counted before an older transaction has ended");
     open.batch_execute("COMMIT").await?;
     until_exact(&other).await?;
@@ -236,12 +237,12 @@ async fn the_longest_steps_of_an_imported_log_stay_as_long_as_it_does() -> Resul
     session.batch_execute(old).await?;
     until_exact(&session).await?;
     session.batch_execute("DELETE FROM rag._steps WHERE name = 'deleted'").await?;
-    // A new worker looks at once for what is only about steps that are deleted.
+    // A new worker looks at once for rows about deleted steps.
     end_workers(&session).await?;
     let database: String = session.value("SELECT current_database()::text").await?;
     let longest =
         "SELECT coalesce(string_agg(name, ' ' ORDER BY name), '') FROM rag.slowest_steps WHERE agent = 'old'";
-    wait::until("what is about a deleted step is deleted", async || {
+    wait::until("the data of deleted steps are deleted", async || {
         let caller = server.connect(&database).await?;
         caller.batch_execute("SELECT rag.finish_run(rag.start_run('new'))").await?;
         let longest: String = session.value(longest).await?;
@@ -276,7 +277,8 @@ async fn a_restore_counts_what_it_brings_once() -> Result<()> {
                FROM generate_series(1, 50) g";
     session.batch_execute(log).await?;
     until_exact(&session).await?;
-    // A day has lost one of its steps; some are of transactions that this server has not come to, as those of a busier one.
+    // One step of a day is missing; some steps are of transactions with numbers that this server has not
+    // reached, as from a busier one.
     session
         .batch_execute(
             "SELECT rag.log_step(rag.start_run('a'), 'tool', 'x', started => now() - interval '3 days')",
@@ -294,7 +296,8 @@ async fn a_restore_counts_what_it_brings_once() -> Result<()> {
     restored.batch_execute("SELECT rag.log_step(rag.start_run('new'), 'tool', 'y')").await?;
     until_folded(&restored).await?;
     ensure!(counted(&restored).await? == 52, "{} steps are counted", counted(&restored).await?);
-    // Now come the transactions whose numbers the restored rows have: first those of others, who log nothing.
+    // Next come the transactions whose numbers the restored rows have: first other transactions, which log
+    // nothing.
     for _ in 0..150 {
         restored.batch_execute("SELECT pg_current_xact_id()").await?;
     }
@@ -366,14 +369,14 @@ async fn no_amount_stops_the_reports() -> Result<()> {
         let log = format!("SELECT rag.log_step({run}, 'model', {amount})");
         session.refusal(&log).await?.expect("22023", "must be a number from 0 to 1000000000000", "")?;
     }
-    // The first moment that a timestamp has, less a duration, is still one.
+    // The earliest timestamp, less a duration, is still valid.
     session
         .batch_execute(&format!(
             "SELECT rag.log_step({run}, 'tool', started => '4714-11-24 00:00:00+00 BC', duration_ms => 1e12)"
         ))
         .await?;
     session.batch_execute("COPY (SELECT * FROM rag._steps) TO '/dev/null'; SELECT count(s::text), count(p::text) FROM rag.steps s, rag.spans p").await?;
-    // A restore brings any number.
+    // A restore may bring any number.
     session
         .batch_execute(&format!(
             "SELECT rag.log_step({run}, 'model'), rag.log_step({run}, 'model');

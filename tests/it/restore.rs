@@ -1,4 +1,4 @@
-//! Collections in another server, by dump and restore: they work at once, and nothing is embedded that was embedded before.
+//! Collections in another server, by dump and restore: they work at once, and nothing is embedded again.
 
 use crate::capture::{away, back};
 use crate::followed::{current, embedded, same};
@@ -25,7 +25,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Keys and scores found in each mode, as one text. Two of them embed the query.
+/// Keys and scores found in each mode, as one text. Two of the modes embed the query.
 pub async fn found(session: &Session) -> Result<String> {
     session
         .value(
@@ -36,8 +36,8 @@ pub async fn found(session: &Session) -> Result<String> {
         .await
 }
 
-/// The table `t` with the collection `c` of 60 rows. What a restore does to its definition is done in several commands,
-/// and its columns have other numbers after it.
+/// The table `t` with the collection `c` of 60 rows. A restore creates the table with several commands, after
+/// which its columns have other attribute numbers.
 pub async fn make(session: &Session, rows: usize, words: usize, sync: &str) -> Result<()> {
     session
         .batch_execute(
@@ -57,14 +57,14 @@ pub async fn name(session: &Session) -> Result<String> {
     session.value("SELECT current_database()::text").await
 }
 
-/// How a dump is made and restored.
+/// The format of a dump.
 #[derive(Clone, Copy)]
 pub enum Format {
     Plain,
     Custom,
 }
 
-/// Dumps a session's database to a file that both servers' users can read.
+/// Dumps a session's database to a file that the users of both servers can read.
 pub async fn dump(server: &Server, session: &Session, format: Format) -> Result<PathBuf> {
     let name = name(session).await?;
     let path = server.folder().join(format!("{name}.dump"));
@@ -92,8 +92,8 @@ pub async fn restore(server: &Server, dump: &Path, format: Format) -> Result<Ses
     server.connect(&name).await
 }
 
-/// Everything that a restore is to carry, as text, without what its worker may already have changed: the words are
-/// folded at its leisure.
+/// All values that a restore must preserve, as text, except those that the worker may already have changed:
+/// it merges the words at any time.
 async fn carried(session: &Session) -> Result<Vec<String>> {
     let statements = [
         "SELECT (to_jsonb(c) - '{refreshed_at}'::text[])::text FROM rag.collection c ORDER BY id",
@@ -122,7 +122,7 @@ async fn dump_and_restore_keeps_manual_collections() -> Result<()> {
     let path = dump(&server, &session, Format::Plain).await?;
     let restored = restore(&server, &path, Format::Plain).await?;
     ensure!(found(&restored).await? == expected, "a restored collection finds something else");
-    // It can still be written to: its configuration and its sequences have come along.
+    // It can still be written to: its configuration and its sequences were restored.
     restored.batch_execute("INSERT INTO t VALUES (999, '', 'a capybara sleeps beside the river')").await?;
     let row = restored.query_one("SELECT * FROM rag.refresh_collection('c')", &[]).await?;
     ensure!(row.get::<_, i64>("added") == 1 && row.get::<_, i64>("embedded") == 1, "{row:?}");
@@ -154,7 +154,7 @@ async fn carries(format: Format) -> Result<()> {
     let path = dump(&server, &session, format).await?;
     let target = Server::start().await?;
     let restored = restore(&target, &path, format).await?;
-    // It goes on from there: a restore ends with a note to compare all rows.
+    // The queue continues from there: a restore ends with an entry that requests a comparison of all rows.
     ensure!(restored.value::<i64>(queued).await? > numbers);
     let actual = carried(&restored).await?;
     for (actual, expected) in actual.iter().zip(&expected) {
@@ -166,7 +166,7 @@ async fn carries(format: Format) -> Result<()> {
     follows(&restored).await
 }
 
-/// Fails unless changes are followed, and nothing but what changed is embedded.
+/// Fails unless changes are followed, and only changed rows are embedded.
 pub async fn follows(session: &Session) -> Result<()> {
     let before = embedded(session).await?;
     session
@@ -185,7 +185,7 @@ pub async fn follows(session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// Lines of a dump's table of contents about the collection's own tables, or about anything else.
+/// Lines of a dump's table of contents about the collection's own tables, or about all other objects.
 fn contents(list: &str, own: bool) -> String {
     let is_own = |line: &&str| line.contains(" c_chunks") || line.contains(" c_terms");
     list.lines().filter(|line| is_own(line) == own).map(|line| line.to_owned() + "\n").collect()
@@ -215,7 +215,7 @@ async fn a_worker_that_runs_waits_for_the_end_of_a_restore() -> Result<()> {
     std::fs::write(&rest, contents(&list, true))?;
     let later = ["--section=data", "--section=post-data", "--use-list"];
     pg_restore(&[&later[..], &[&first.display().to_string()]].concat())?;
-    // A worker is there, and has nothing to do with what is half restored.
+    // A worker runs, and does nothing with a collection that is only partly restored.
     restored.batch_execute("SELECT rag.create_collection('d', 'u', 'body')").await?;
     ensure!(restored.value::<bool>("SELECT rag.wait_until_current('d', '60s')").await?);
     ensure!(!restored.value::<bool>("SELECT rag.wait_until_current('c', '1s')").await?);
@@ -230,7 +230,7 @@ async fn a_worker_that_runs_waits_for_the_end_of_a_restore() -> Result<()> {
     follows(&restored).await
 }
 
-/// As many transactions as fill some pages of what the server remembers of them.
+/// The number of transactions that fill some pages of the transaction status data.
 const OLDER: &str = "CREATE TABLE numbers (number xid8);
     DO $$ BEGIN
       FOR i IN 1..10000 LOOP
@@ -314,7 +314,7 @@ async fn a_restored_migration_can_be_finished() -> Result<()> {
     Ok(())
 }
 
-/// Sources that a dump makes in other commands than an ordinary table with a primary key.
+/// Sources that a dump creates with other commands than an ordinary table with a primary key.
 const KINDS: &str = "
     CREATE TABLE parted (id int PRIMARY KEY, body text) PARTITION BY RANGE (id);
     CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (10);

@@ -1,4 +1,5 @@
-//! A dump of old names lost tables by their numbers (OIDs), which are other people's tables in the server that it is restored into.
+//! An old dump refers to lost tables by OID. In the server into which it is restored, these OIDs belong to
+//! tables of other users.
 
 use crate::followed::current;
 use crate::restore::{Format, dump, make};
@@ -15,10 +16,10 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![restores_touch_none_of_five_thousand_other_tables]
 }
 
-/// As many restores, unless RAGSTONE_RESTORES says another number.
+/// Number of restores, unless `RAGSTONE_RESTORES` sets another number.
 const RESTORES: usize = 3;
 
-/// Collections of which each will lose another table, and one that will lose all.
+/// Collections of which each will lose a different table, and one that will lose all.
 const LOST: &str = "
     CREATE SCHEMA app;
     DO $$ DECLARE what text; BEGIN
@@ -30,7 +31,7 @@ const LOST: &str = "
       END LOOP;
     END $$";
 
-/// Tables that those collections lose.
+/// The tables that those collections lose.
 const LOSE: [&str; 7] = [
     "app.no_source",
     "app.no_manual_source",
@@ -41,7 +42,8 @@ const LOSE: [&str; 7] = [
     "app.no_all_terms",
 ];
 
-/// A dump as it is made today, and one that also has collections without chunk or terms table, as dumps of old had.
+/// A dump as it is made today, and a dump that also has collections without chunk table or terms table, as
+/// old dumps had.
 async fn dumps(server: &Server) -> Result<([PathBuf; 2], Vec<u32>)> {
     let session = server.session().await?;
     make(&session, 5, 25, "background").await?;
@@ -65,7 +67,7 @@ async fn dumps(server: &Server) -> Result<([PathBuf; 2], Vec<u32>)> {
     Ok(([today, dump(server, &session, Format::Custom).await?], numbers))
 }
 
-/// A database with tables of others, among them some whose numbers are those of lost tables.
+/// A database with tables of other users, some of which have the OIDs of lost tables.
 async fn others(server: &Server, numbers: &[u32]) -> Result<String> {
     server.stop(Signal::SIGINT)?;
     let first = numbers.first().copied().unwrap_or_default() - 100;
@@ -84,7 +86,7 @@ async fn others(server: &Server, numbers: &[u32]) -> Result<String> {
         let made: u32 = session.value(&format!("SELECT 'hit_{number}'::regclass::oid")).await?;
         ensure!(made == *number, "a table has number {made} and not {number} of {numbers:?}");
     }
-    // Indexes take numbers, too, and the next one may be that of a lost table.
+    // Indexes take OIDs, too, and the next one may be that of a lost table.
     for number in numbers {
         session
             .batch_execute(&format!(
@@ -106,13 +108,14 @@ async fn others(server: &Server, numbers: &[u32]) -> Result<String> {
     Ok(name)
 }
 
-/// Definitions and rows of all tables of others, in one number.
+/// Definitions and rows of all tables of other users, as one hash.
 const OTHERS: &str = "
     SELECT md5(string_agg(format('%s %s %s %s %s %s %s', c.oid, c.relname, c.relowner, c.relacl, c.relnatts, c.relhastriggers,
                                  query_to_xml(format('SELECT xmin, * FROM %s t', c.oid::regclass), false, false, '')), ' ' ORDER BY c.oid))
     FROM pg_class c WHERE c.relname ~ '^(shop|hit)_[0-9]+$'";
 
-/// Fails unless collections that came by their numbers alone refuse all that users do with them. They can be dropped.
+/// Fails unless collections that refer to tables by OID only refuse all operations of users. They can be
+/// dropped.
 async fn nothing_is_done_with(names: &[String], session: &Session) -> Result<()> {
     for name in names {
         for statement in [
@@ -145,7 +148,7 @@ async fn restores_touch_none_of_five_thousand_other_tables() -> Result<()> {
     Ok(())
 }
 
-/// Restores a dump, in which these collections have lost tables, into a copy of the database of others.
+/// Restores a dump, in which these collections have lost tables, into a copy of the other users' database.
 async fn restore_beside(server: &Server, template: &str, dump: &Path, lost: &[&str]) -> Result<()> {
     let session = server.connect("postgres").await?;
     session.batch_execute("DROP DATABASE IF EXISTS restored").await?;
@@ -158,7 +161,7 @@ async fn restore_beside(server: &Server, template: &str, dump: &Path, lost: &[&s
     let names: Vec<String> = session.value(names).await?;
     ensure!(names == lost, "{names:?}");
     nothing_is_done_with(&names, &session).await?;
-    // The worker has looked at all collections when this one is current.
+    // The worker has checked all collections when this one is current.
     current(&session).await?;
     ensure!(session.value::<String>(OTHERS).await? == before, "a table of others was touched");
     Ok(())

@@ -1,4 +1,5 @@
-//! Whose rights count: the chunk table's owner for the candidates, the caller for the rows.
+//! Which role's rights apply: those of the chunk table's owner for the candidates, those of the caller for
+//! the rows.
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
@@ -22,8 +23,8 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A server (roles are cluster-wide) with the roles owner, reader and stranger, and owner's collection `notes` over a
-/// table in which every fourth row is the reader's.
+/// A server of its own (roles are cluster-wide) with the roles owner, reader and stranger, and owner's
+/// collection `notes` of a table in which every fourth row belongs to the reader.
 struct World {
     server: Server,
     database: String,
@@ -60,7 +61,7 @@ impl World {
     }
 }
 
-/// Keys found by all modes.
+/// The keys that all modes find.
 async fn found(session: &Session, k: i32) -> Result<Vec<i32>> {
     let sql = "SELECT (source_key ->> 'id')::int FROM unnest(ARRAY['vector', 'text', 'hybrid']) mode,
                rag.search('notes', 'the harbour of town 7 in winter', k => $1, mode => mode)";
@@ -80,7 +81,7 @@ async fn row_level_security_holds_and_results_are_topped_up() -> Result<()> {
     let keys = found(&world.reader, 20).await?;
     ensure!(keys.iter().all(|key| key % 4 == 0), "rows of another tenant: {keys:?}");
     ensure!(keys.len() == 60, "{} results, expected 20 in each of 3 modes", keys.len());
-    // An owner is not subject to the policies of his own table.
+    // Policies do not apply to the owner of the table.
     ensure!(found(&world.owner, 20).await?.iter().any(|key| key % 4 != 0));
     Ok(())
 }
@@ -150,7 +151,7 @@ async fn only_the_owner_makes_refreshes_and_drops() -> Result<()> {
     Ok(())
 }
 
-/// Puts a check of the owner's on the chunk table and has the superuser refresh the collection.
+/// Adds a check of the owner to the chunk table, and lets the superuser refresh the collection.
 async fn refresh_with_check(body: &str) -> Result<(World, Option<String>)> {
     let world = World::new().await?;
     let table = chunk_table(&world).await?;
@@ -195,8 +196,8 @@ async fn an_owners_check_cannot_reset_the_role() -> Result<()> {
     Ok(())
 }
 
-/// Functions and operators that fit the names of built-in ones better must not be found, whatever the search path of
-/// the superuser who calls.
+/// Functions and operators that match built-in names better must not be found, whatever the search path of
+/// the calling superuser.
 async fn an_owners_functions_and_operators_are_not_called_by_name() -> Result<()> {
     let world = World::new().await?;
     world
@@ -225,8 +226,9 @@ async fn an_owners_functions_and_operators_are_not_called_by_name() -> Result<()
     Ok(())
 }
 
-/// Functions in a view run with the rights of who reads it, and those of a search with the rights of the collection's
-/// owner, and whoever restores a dump makes triggers, so these few internal ones are everybody's. They show and change nothing that is somebody's.
+/// Functions in a view run with the rights of the role that reads the view, those of a search with the rights
+/// of the collection's owner, and the role that restores a dump creates triggers. Therefore any role may
+/// execute these few internal functions. They neither show nor change anything that belongs to a role.
 const OPEN: &str = "_capture,_check_budget,_current_owner,_error_pattern,_follow_ddl,_follow_drops,_follow_names,_follow_rewrites,_histogram,_histogram_add,_histogram_merge,_histogram_sum,_is_built_in,_job_waits_for,_otlp,_quantile,_redactions_changed,_reports,_role_of,_semconv_url,_span_attributes,_span_id,_span_messages,_span_name,_spans,_stat_engine,_stat_log,_table_bytes,_text,_tools,_unix_nano,_version";
 
 async fn the_public_may_call_what_views_and_searches_need() -> Result<()> {
@@ -249,7 +251,7 @@ async fn the_public_may_call_what_views_and_searches_need() -> Result<()> {
     Ok(())
 }
 
-/// A function in a reader's query sees no row that the reader does not see, however cheap it says that it is.
+/// A function in a reader's query sees no row that the reader may not see, however low its declared cost is.
 async fn functions_in_a_query_see_no_hidden_rows_of_views() -> Result<()> {
     let world = World::new().await?;
     world

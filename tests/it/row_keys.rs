@@ -1,4 +1,4 @@
-//! Rows whose keys are not unique, or are NULL: no row is left out without a word.
+//! Rows whose keys are not unique, or are NULL: no row is skipped silently.
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
@@ -69,7 +69,7 @@ async fn a_refresh_refuses_rows_that_share_a_key() -> Result<()> {
     ensure!(refusal.detail.contains(r#"{"id": 1, "part": "a"}"#), "{refusal:?}");
     session.batch_execute("DELETE FROM t WHERE body = 'some bread'").await?;
     session.batch_execute("SELECT rag.refresh_collection('c')").await?;
-    // A unique index of a table says nothing about the rows of tables that inherit from it.
+    // A unique index of a table does not cover the rows of tables that inherit from it.
     session
         .batch_execute(
             "CREATE UNIQUE INDEX t_id ON t (id, part); CREATE TABLE more () INHERITS (t);
@@ -103,7 +103,7 @@ async fn rows_without_a_key_are_failed_rows() -> Result<()> {
             )
             .await?;
         failed(&session, "23502", &["{NULL,x}", "{NULL,NULL}"]).await?;
-        // Two rows have the same columns in their keys, and one of them stays.
+        // Two rows have the same columns in their keys, and one of them is not deleted.
         session.batch_execute("DELETE FROM t WHERE body = 'a brook' OR part = 'x'").await?;
         failed(&session, "23502", &["{NULL,NULL}"]).await?;
         ensure!(session.value::<bool>("SELECT rag.wait_until_current('c', '60s')").await?);

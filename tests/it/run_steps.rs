@@ -1,4 +1,4 @@
-//! Steps that Ragstone's functions log of themselves in a run.
+//! Steps that Ragstone's functions log automatically during a run.
 
 use crate::generate::{provide, with};
 use anyhow::ensure;
@@ -31,7 +31,7 @@ const NOTES: &str = "CREATE TABLE notes (id int PRIMARY KEY, body text);
     INSERT INTO notes VALUES (1, 'The harbour of the town opens at six.'), (2, 'The museum is closed on Mondays.');
     SELECT rag.create_collection('notes', 'notes', 'body', sync => 'manual')";
 
-/// `kind name status`, of what is under another step with `name >` before it, in order.
+/// `kind name status` of all steps in order; steps below another one are prefixed with `name >`.
 async fn steps(session: &Session) -> Result<String> {
     session
         .value(
@@ -112,9 +112,11 @@ async fn a_failure_that_ends_no_transaction_is_on_record() -> Result<()> {
     let (session, _provider) = with([Reply::status(400), Reply::status(400), Reply::status(400)]).await?;
     session.batch_execute(NOTES).await?;
     session
-        .batch_execute("SELECT rag.start_run('r'); SELECT rag.try_generate('hi', model => 'stub')")
+        .batch_execute(
+            "SELECT rag.start_run('r'); SELECT rag.generate('hi', model => 'stub', on_error => 'null')",
+        )
         .await?;
-    ensure!(steps(&session).await? == "model try_generate error", "{}", steps(&session).await?);
+    ensure!(steps(&session).await? == "model generate error", "{}", steps(&session).await?);
     let row = session.query_one("SELECT sqlstate, error FROM rag.steps", &[]).await?;
     ensure!(row.get::<_, &str>(0) == "38000" && row.get::<_, &str>(1).contains("stub"), "{row:?}");
     session
@@ -123,11 +125,11 @@ async fn a_failure_that_ends_no_transaction_is_on_record() -> Result<()> {
         )
         .await?;
     ensure!(
-        steps(&session).await? == "model try_generate error; custom try_ask error",
+        steps(&session).await? == "model generate error; custom try_ask error",
         "{}",
         steps(&session).await?
     );
-    // An error that ends the transaction takes its steps along.
+    // An error that ends the transaction rolls its steps back.
     session.refusal("SELECT rag.generate('hi', model => 'stub')").await?.expect("38000", "", "")?;
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.steps").await? == 2);
     Ok(())
@@ -136,7 +138,7 @@ async fn a_failure_that_ends_no_transaction_is_on_record() -> Result<()> {
 async fn a_failure_that_ends_its_transaction_is_on_record_where_the_log_is_autonomous() -> Result<()> {
     let session = shared().await?.session().await?;
     session.batch_execute(NOTES).await?;
-    // An error of Postgres's own, in the middle of a search.
+    // An error of PostgreSQL itself, in the middle of a search.
     session
         .batch_execute(
             "ALTER TABLE notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -153,7 +155,7 @@ async fn a_failure_that_ends_its_transaction_is_on_record_where_the_log_is_auton
     session.refusal("SELECT * FROM rag.search('nots', 'harbour')").await?.expect("42704", "", "")?;
     let session = &session;
     let expected = "retrieval notes error; retrieval nots error";
-    let result = wait::until("both failures are on record", async || {
+    let result = wait::until("both failures are recorded", async || {
         Ok((steps(session).await? == expected).then_some(()))
     })
     .await;
@@ -180,7 +182,7 @@ async fn a_stream_is_a_step_when_its_last_piece_was_read() -> Result<()> {
     session
         .batch_execute("SELECT rag.start_run('r', session => rag.create_session(model => 'stub'))")
         .await?;
-    // A cursor that is closed before the end leaves nothing.
+    // A cursor that is closed before its end logs nothing.
     session
         .batch_execute(
             "BEGIN; DECLARE c CURSOR FOR SELECT rag.stream('count', 'stub'); FETCH 1 FROM c; CLOSE c; COMMIT",
@@ -206,7 +208,7 @@ async fn a_stream_that_fails_is_on_record_where_the_log_is_autonomous() -> Resul
     let chat = format!("SELECT rag.chat_stream({conversation}, 'count')");
     session.refusal(&chat).await?.expect("38000", "status 401", "")?;
     let expected = "model stream error; custom chat_stream error; chat_stream > model chat_stream error";
-    wait::until("the failures are on record", async || Ok((steps(&session).await? == expected).then_some(())))
+    wait::until("the failures are recorded", async || Ok((steps(&session).await? == expected).then_some(())))
         .await
 }
 
@@ -282,8 +284,8 @@ async fn a_run_that_another_session_has_ended_takes_no_more_steps() -> Result<()
     ensure!(steps(&second).await? == "retrieval notes ok", "{}", steps(&second).await?);
     let warnings = first.take_notices();
     ensure!(warnings.len() == 1, "{warnings:?}");
-    warnings[0].expect("01000", &format!("run {run} has ended"), "SET rag.run")?;
-    // A run that goes on takes steps again.
+    warnings[0].expect("01000", &format!("run {run} has ended"), "Set rag.run to 0")?;
+    // A run that continues accepts steps again.
     second.execute("SELECT rag.finish_run($1, status => 'running')", &[&run]).await?;
     first.batch_execute(SEARCH).await?;
     ensure!(steps(&second).await? == "retrieval notes ok; retrieval notes ok", "{}", steps(&second).await?);

@@ -11,7 +11,7 @@ use ragstone_tests::wait;
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         weeks_are_made_with_the_rows_that_were_there_before,
-        a_writer_that_has_not_committed_keeps_nobody_from_writing,
+        an_uncommitted_writer_does_not_block_other_writers,
         old_weeks_are_dropped_and_imported_ones_stay_for_a_while,
         a_plain_dump_carries_the_log,
         a_custom_dump_carries_the_log,
@@ -19,7 +19,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// The partition that a row of this week belongs into.
+/// The partition for a row of this week.
 const WEEK: &str = "'rag._steps_' || to_char(now() AT TIME ZONE 'UTC', 'IYYY\"w\"IW')";
 
 async fn weeks(session: &Session) -> Result<i64> {
@@ -28,7 +28,7 @@ async fn weeks(session: &Session) -> Result<i64> {
         .await
 }
 
-/// Waits for this week and the next of both tables.
+/// Waits for the partitions of this week and the next week, of both tables.
 async fn until_made(session: &Session) -> Result<()> {
     wait::until("the weeks are made", async || Ok((weeks(session).await? == 6).then_some(()))).await
 }
@@ -59,7 +59,7 @@ async fn weeks_are_made_with_the_rows_that_were_there_before() -> Result<()> {
     let here: String = session.value(&placed.replace("TABLE_NAME", WEEK)).await?;
     let elsewhere: String = session.value(&placed.replace("TABLE_NAME", "'rag._steps_other'")).await?;
     ensure!((here.as_str(), elsewhere.as_str()) == ("now", "future past"), "{here}; {elsewhere}");
-    // Steps go on, and so does their count; the run's own row was moved, and is found.
+    // Steps are still logged and numbered; the run's own row was moved, and is found.
     session.execute("SELECT rag.log_step($1, 'tool', 'later')", &[&run]).await?;
     session.execute("SELECT rag.finish_run($1)", &[&run]).await?;
     let row =
@@ -69,7 +69,7 @@ async fn weeks_are_made_with_the_rows_that_were_there_before() -> Result<()> {
     Ok(())
 }
 
-async fn a_writer_that_has_not_committed_keeps_nobody_from_writing() -> Result<()> {
+async fn an_uncommitted_writer_does_not_block_other_writers() -> Result<()> {
     wait::for_one_period().await?;
     let server = shared().await?;
     let slow = server.session().await?;
@@ -112,10 +112,10 @@ async fn old_weeks_are_dropped_and_imported_ones_stay_for_a_while() -> Result<()
     wait::until("the old week is dropped", async || Ok((weeks(&session).await? == 6).then_some(()))).await?;
     let names = "SELECT string_agg(name, ' ' ORDER BY name) FROM rag.steps";
     ensure!(session.value::<String>(names).await? == "future now past");
-    // The day's numbers say how long a row has been here.
+    // The numbers recorded for each day show how long a row has been stored here.
     session.batch_execute("UPDATE rag._log_days SET day = day - 31").await?;
     keep_for(&session, 29).await?;
-    wait::until("what is old, and has been here for long, is deleted", async || {
+    wait::until("rows that are old and were stored long ago are deleted", async || {
         Ok((session.value::<String>(names).await? == "future now").then_some(()))
     })
     .await
@@ -141,7 +141,7 @@ async fn carries(format: Format) -> Result<()> {
     ensure!(restored.value::<String>(all).await? == session.value::<String>(all).await?);
     ensure!(restored.value::<String>(rules).await? == session.value::<String>(rules).await?);
     ensure!(weeks(&restored).await? == 6);
-    // It goes on where it was.
+    // Numbering continues where it was.
     restored.execute("SELECT rag.log_step($1, 'tool', 'token-12')", &[&run]).await?;
     let last = "SELECT number || ' ' || name FROM rag.steps ORDER BY id DESC LIMIT 1";
     ensure!(
@@ -172,7 +172,7 @@ async fn the_extension_is_dropped_with_its_weeks() -> Result<()> {
     session.batch_execute("DROP EXTENSION ragstone CASCADE").await?;
     let left: i64 = session.value("SELECT count(*) FROM pg_class WHERE relname ~ '^_(runs|steps)'").await?;
     ensure!(left == 0, "{left} are left");
-    // The same session makes a new one.
+    // The same session starts a new run.
     session.batch_execute("CREATE EXTENSION ragstone; SELECT rag.start_run('again')").await?;
     run_of(&session, "again").await?;
     Ok(())

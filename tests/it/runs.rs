@@ -1,4 +1,4 @@
-//! The log of agents: whose it is, and what is not in it.
+//! The agent log: who can read it, and what it must not contain.
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
@@ -8,8 +8,8 @@ use ragstone_tests::session::Session;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
-        nobody_sees_a_step_of_another_role,
-        nobody_writes_into_a_run_of_another_role,
+        no_role_sees_a_step_of_another,
+        no_role_writes_into_a_run_of_another,
         a_current_run_of_another_role_is_said_once_and_nothing_is_logged,
         a_role_that_takes_over_a_name_takes_over_no_session,
         rules_of_redaction_reach_every_session,
@@ -18,7 +18,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A server (roles are cluster-wide) with sessions of two roles, of which alice has a run.
+/// A server of its own (roles are cluster-wide) with sessions of two roles; alice has a run.
 struct World {
     _server: Server,
     admin: Session,
@@ -50,7 +50,7 @@ impl World {
     }
 }
 
-async fn nobody_sees_a_step_of_another_role() -> Result<()> {
+async fn no_role_sees_a_step_of_another() -> Result<()> {
     let world = World::new().await?;
     let World { admin, alice, bob, .. } = &world;
     admin.batch_execute("ANALYZE").await?;
@@ -64,7 +64,7 @@ async fn nobody_sees_a_step_of_another_role() -> Result<()> {
         let others: i64 =
             bob.value(&format!("SELECT count(*) FROM rag.{view} WHERE peep(input::text)")).await?;
         ensure!((own, others) == (1, 0), "{view}: {own} of one's own, {others} of others");
-        // What would fail on the other's row is not asked of it.
+        // An expression that would fail for the other role's row is not evaluated for it.
         let casts = format!("SELECT count(*) FROM rag.{view} WHERE (input ->> 'word')::int > 0");
         ensure!(bob.value::<i64>(&casts).await? == 0);
         let explain = format!("EXPLAIN (ANALYZE, VERBOSE, COSTS) SELECT * FROM rag.{view} WHERE peep(error)");
@@ -81,13 +81,13 @@ async fn nobody_sees_a_step_of_another_role() -> Result<()> {
     let statistics: i64 = bob.value("SELECT count(*) FROM pg_stats WHERE schemaname = 'rag'").await?;
     ensure!(statistics == 0, "statistics of {statistics} columns are shown");
     ensure!(bob.take_notices().is_empty(), "a function of a reader's saw a row");
-    // Members of rag_auditor see all, and write nothing.
+    // Members of rag_auditor can read everything, and write nothing.
     admin.batch_execute("GRANT rag_auditor TO bob").await?;
     ensure!(bob.value::<String>("SELECT input ->> 'word' FROM rag.steps").await? == "xyzzy");
     Ok(())
 }
 
-async fn nobody_writes_into_a_run_of_another_role() -> Result<()> {
+async fn no_role_writes_into_a_run_of_another() -> Result<()> {
     let world = World::new().await?;
     let (run, bob) = (world.run, &world.bob);
     world.admin.batch_execute("GRANT rag_auditor TO bob").await?;
@@ -98,7 +98,7 @@ async fn nobody_writes_into_a_run_of_another_role() -> Result<()> {
     ] {
         let refusal = bob.refusal_of(statement, &[&run]).await?;
         refusal.expect("42704", &format!("run {run} does not exist"), "rag.runs shows your runs")?;
-        // The same words for a run that nobody has.
+        // The error is the same as for a run that does not exist.
         let nobodys = bob.refusal_of(statement, &[&(run + 1000)]).await?;
         ensure!(nobodys.message == format!("run {} does not exist", run + 1000), "{nobodys:?}");
     }
@@ -113,7 +113,7 @@ async fn nobody_writes_into_a_run_of_another_role() -> Result<()> {
         bob.refusal(statement).await?.expect("42501", "permission denied", "")?;
     }
     ensure!(world.steps().await? == 1);
-    // A session that was alice's is not hers any more.
+    // A session that was alice's no longer has her rights.
     world.alice.batch_execute("RESET SESSION AUTHORIZATION").await?;
     world.admin.batch_execute("GRANT bob TO alice").await?;
     world.alice.batch_execute("SET ROLE bob").await?;
@@ -171,7 +171,7 @@ async fn rules_of_redaction_reach_every_session() -> Result<()> {
         .batch_execute("INSERT INTO rag.redactions (name, pattern) VALUES ('account', 'account [0-9]+')")
         .await?;
     ensure!(logged("after").await? == "[redacted]");
-    // A transaction that sees what there was at its beginning redacts by what there is.
+    // A transaction with an old snapshot still redacts by the current rules.
     world.alice.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").await?;
     world
         .admin
@@ -206,7 +206,7 @@ async fn a_step_of_100_megabytes_is_kept_by_its_beginning() -> Result<()> {
         .await?;
     let kept: (bool, i64, i32) = (row.get(0), row.get(1), row.get(2));
     ensure!(kept == (true, 100_000_002, 1 << 20), "{kept:?}");
-    // jsonb has no NUL, so none comes so far.
+    // `jsonb` cannot contain NUL, so no NUL gets this far.
     let nul = session.refusal_of("SELECT rag.log_step($1, 'tool', input => '\"\\u0000\"')", &[&run]).await?;
     nul.expect("22P05", "unsupported Unicode escape sequence", "")
 }

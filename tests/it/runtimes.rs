@@ -1,4 +1,4 @@
-//! Libraries that are not as they should be, and which of two is used.
+//! Invalid libraries, and the choice between two runtimes.
 
 use crate::models::server_with_model;
 use anyhow::ensure;
@@ -29,7 +29,7 @@ pub fn tests() -> Vec<Trial> {
 
 const SENTENCE: &str = "a base backup is a copy of all files of a running server";
 
-/// OpenVINO is installed where the processor computes in bf16.
+/// Checks that OpenVINO is installed, which is the case if the processor computes in bf16.
 fn need_openvino() -> Result<()> {
     let library = Installation::find()?.library.join("ragstone/openvino/libonnxruntime.so");
     if library.exists() {
@@ -69,7 +69,7 @@ async fn an_old_onnx_runtime_is_refused_with_both_versions() -> Result<()> {
     let session = server.session().await?;
     let refusal = session.refusal("SELECT rag.embed('a')").await?;
     refusal.expect("57P03", "found version 1.16.3, expected 1.23 or newer", "rag.onnxruntime_path")?;
-    // The engine is well, and does what needs no library.
+    // The engine runs, and does work that needs no library.
     session.execute("SELECT * FROM rag.chunk('a')", &[]).await?;
     let restarts = "SELECT value FROM rag.status() WHERE name = 'engine_restarts'";
     ensure!(session.value::<String>(restarts).await? == "0");
@@ -115,8 +115,9 @@ async fn an_old_openvino_is_passed_over_by_auto_and_refused_by_name() -> Result<
     Ok(())
 }
 
-/// Returns ONNX Runtime's vector of [`SENTENCE`]. OpenVINO computes in bf16, which turns a vector by about 0.3°, and 2.6° are allowed: the
-/// golden vector is put just so near to ONNX Runtime's, and just not to OpenVINO's.
+/// Returns ONNX Runtime's vector of [`SENTENCE`]. OpenVINO computes in bf16, which turns a vector by about
+/// 0.3°, and 2.6° are allowed: the golden vector is placed just within this angle of ONNX Runtime's vector,
+/// and just outside that of OpenVINO's.
 async fn make_openvino_disagree(server: &Server, session: &Session) -> Result<Vector> {
     let exact = embed_under(session, "onnxruntime", "onnxruntime").await?;
     let rough = embed_under(session, "openvino", "openvino").await?;
@@ -150,13 +151,13 @@ async fn openvino_that_disagrees_is_refused_by_name() -> Result<()> {
     let server = server_with_model(DEFAULT_MODEL, |_| Ok(())).await?;
     let session = server.session().await?;
     make_openvino_disagree(&server, &session).await?;
-    // The engine has the former manifest, and another one is started for another setting.
+    // The engine has read the former manifest; a change of the setting starts another engine.
     embed_under(&session, "onnxruntime", "onnxruntime").await?;
     let refusal = refusal_of_openvino(&session).await?;
     refusal.expect("F0000", "disagrees with its golden vectors under openvino", "rag.engine_runtime")
 }
 
-/// The unit vector on the far side of `exact` from `rough`, at the allowed angle from the middle of the two.
+/// The unit vector on the far side of `exact` from `rough`, at the allowed angle from the midpoint of both.
 fn beyond(exact: &[f32], rough: &[f32]) -> Vec<f64> {
     let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
     let unit = |vector: &[f64]| -> Vec<f64> {
@@ -179,7 +180,7 @@ async fn set_runtime(session: &Session, runtime: &str) -> Result<()> {
     Ok(())
 }
 
-/// The embedding of [`SENTENCE`] once the setting makes this runtime compute it.
+/// The embedding of [`SENTENCE`] once the setting has caused this runtime to compute it.
 async fn embed_under(session: &Session, setting: &str, runtime: &str) -> Result<Vector> {
     set_runtime(session, setting).await?;
     wait::until(&format!("{runtime} serves under {setting}"), async || {
@@ -192,7 +193,7 @@ async fn embed_under(session: &Session, setting: &str, runtime: &str) -> Result<
     .await
 }
 
-/// What a call says once the setting is `openvino`, where that does not work.
+/// The error of a call once the setting is `openvino`, if that does not work.
 async fn refusal_of_openvino(session: &Session) -> Result<Refusal> {
     set_runtime(session, "openvino").await?;
     wait::until("openvino is refused", async || {

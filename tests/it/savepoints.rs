@@ -1,4 +1,5 @@
-//! What a rolled-back savepoint undoes besides rows: jobs and changes that the transaction would wait for itself.
+//! Rolling back to a savepoint also undoes jobs, and changes for which the transaction itself would have to
+//! wait.
 
 use crate::jobs::{SEARCH, World, ended, submit};
 use anyhow::ensure;
@@ -28,7 +29,7 @@ async fn a_job_of_a_savepoint_that_was_rolled_back_is_none() -> Result<()> {
             alice.batch_execute("ROLLBACK TO call").await?;
         }
     }
-    // As an exception block in PL/pgSQL does it.
+    // As an exception block in PL/pgSQL does.
     alice
         .batch_execute(&format!(
             "DO $$ DECLARE job bigint; BEGIN
@@ -51,7 +52,7 @@ async fn a_job_of_a_released_savepoint_is_the_transactions() -> Result<()> {
     let id = submit(&alice, "search", SEARCH).await?;
     alice.batch_execute("RELEASE after; RELEASE before; SAVEPOINT call").await?;
     let refusal = alice.refusal(&format!("SELECT rag.job_result({id})")).await?;
-    refusal.expect("55000", "by this very transaction", "COMMIT first")?;
+    refusal.expect("55000", "by the current transaction", "COMMIT first")?;
     alice.batch_execute("ROLLBACK TO call; COMMIT").await?;
     ensure!(ended(&alice, id).await? == "done");
     Ok(())

@@ -1,4 +1,4 @@
-//! Several workers of a database share what one of them has found out.
+//! Several workers of a database share the findings of one of them.
 
 use crate::followed::{current, make};
 use crate::generate::provide;
@@ -17,18 +17,18 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// More requests than one worker has under way for a collection, of a batch each.
+/// More requests than one worker has in flight for a collection, with one batch each.
 const REQUESTS_OF_TWO_WORKERS: usize = 4;
 
-/// A server with two workers for each database; one with the collection `c` of a local model, and the collection `notes`, whose rows a
-/// provider embeds.
+/// A server with two workers for each database. A database has the collection `c` with a local model, and the
+/// collection `notes` with a provider's model.
 async fn notes() -> Result<(Server, Session, Provider, Script)> {
     let server = Server::start_with(Options::default().set("rag.sync_workers", "2")).await?;
     let session = server.session().await?;
     let script = Script::new(|seen| Reply::embeddings_of(&seen.body["input"], 8));
     let provider = Provider::start([script.reply()])?;
     provide(&session, &provider).await?;
-    // A batch of rows is one request.
+    // One batch of rows is one request.
     session.batch_execute("ALTER SERVER stub OPTIONS (ADD embedding_batch '128')").await?;
     make(&session, 3, "").await?;
     session
@@ -79,7 +79,7 @@ async fn one_worker_finds_out_whether_a_provider_still_refuses() -> Result<()> {
     notes_are_current(&session).await
 }
 
-/// A worker's CREATE INDEX waits as long as the table `closed` has a row.
+/// A worker's CREATE INDEX waits while the table `closed` has a row.
 const SLOW_INDEXES: &str = "
     CREATE TABLE closed ();
     CREATE FUNCTION wait_until_open() RETURNS event_trigger LANGUAGE plpgsql AS $$
@@ -90,7 +90,8 @@ const SLOW_INDEXES: &str = "
     CREATE EVENT TRIGGER slow ON ddl_command_start WHEN tag IN ('CREATE INDEX') EXECUTE FUNCTION wait_until_open();
     CREATE TABLE other (id int PRIMARY KEY, body text); INSERT INTO other SELECT i, 'text ' || i FROM generate_series(1, 5) i";
 
-/// Which of the two workers creates an index is left to chance: so often that it is each of them.
+/// Number of rounds. Chance decides which of the two workers creates an index; in this number of rounds each
+/// of them does.
 const ROUNDS: i32 = 6;
 
 async fn a_worker_that_creates_an_index_leaves_providers_to_the_other() -> Result<()> {

@@ -1,4 +1,4 @@
-//! Work that takes longer than `rag.request_timeout` ends, and is done once.
+//! Work that takes longer than `rag.request_timeout` finishes, and is done once.
 
 use crate::followed::{current, embedded, make};
 use crate::generate::with;
@@ -17,7 +17,8 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A server whose model needs seconds for what the tests ask of it, and whose sessions wait three seconds for a sign of progress.
+/// A server whose model needs seconds for the tests' requests, and whose sessions wait three seconds for a
+/// progress message.
 async fn server() -> Result<Server> {
     let options = Options::default()
         .set("rag.engine_runtime", "onnxruntime")
@@ -91,7 +92,7 @@ async fn a_row_of_10_mb_shows_its_progress_and_ends() -> Result<()> {
     session
         .batch_execute("INSERT INTO notes SELECT 2, string_agg('sentence ' || i || ' of a long row.', ' ') FROM generate_series(1, 340000) i")
         .await?;
-    wait::until("some of its chunks have come", async || {
+    wait::until("some of its chunks are written", async || {
         let progress = "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^ragstone: embedding collection notes: [1-9][0-9]* of [0-9]+ chunks'";
         Ok((session.value::<i64>(progress).await? > 0).then_some(()))
     })

@@ -1,4 +1,4 @@
-//! SQLSTATEs of users' own, which their functions raise inside Ragstone's.
+//! SQLSTATEs that users' functions raise inside Ragstone's functions.
 
 use crate::followed::make;
 use crate::jobs::{SEARCH, World};
@@ -17,7 +17,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Has each search raise this.
+/// Makes each search raise this error.
 async fn raise(world: &World, body: &str) -> Result<()> {
     let gate = format!(
         "CREATE OR REPLACE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN {body} END $$"
@@ -62,7 +62,7 @@ async fn an_own_sqlstate_passes_through_a_function() -> Result<()> {
             "DO $$ BEGIN PERFORM * FROM ({DIRECTLY}) it; EXCEPTION WHEN SQLSTATE 'RG001' THEN RETURN; END $$"
         ))
         .await?;
-    // Errors after it have their own code.
+    // Later errors have their own code.
     alice.refusal("SELECT 1/0").await?.expect("22012", "division by zero", "")?;
     raise(&world, "RAISE 'internal' USING ERRCODE = 'internal_error';").await?;
     alice.refusal(DIRECTLY).await?.expect("XX000", "internal", "")

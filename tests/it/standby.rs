@@ -25,7 +25,7 @@ async fn with_collection(session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// The keys found in each mode.
+/// The keys that each mode finds.
 async fn found(session: &Session) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for mode in ["hybrid", "vector", "text"] {
@@ -51,7 +51,7 @@ async fn a_hot_standby_embeds_and_searches() -> Result<()> {
     );
     ensure!(found(&reader).await? == found(&writer).await?);
 
-    // What is added on the primary is found on the standby once it has been replayed.
+    // Rows that are added on the primary are found on the standby once the WAL was replayed.
     writer.batch_execute("INSERT INTO t VALUES (999, 'a capybara sleeps beside the river')").await?;
     writer.batch_execute("SELECT * FROM rag.refresh_collection('c')").await?;
     let reader = &reader;

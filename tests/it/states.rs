@@ -22,7 +22,8 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Waits until both views show the collection `notes` in a state, and returns its reason. Fails unless it is known since when.
+/// Waits until both views show the collection `notes` in a state, and returns the reason. Fails unless the
+/// views show since when.
 async fn until_both(session: &Session, state: &str) -> Result<Option<String>> {
     wait::until(&format!("the collection is {state}"), async || {
         let row = session
@@ -49,7 +50,7 @@ async fn a_collection_goes_through_its_states() -> Result<()> {
         )
         .await?;
     let gate = Gate::new();
-    // The first text is there to find the number of dimensions.
+    // The first text is embedded to determine the number of dimensions.
     provider.script([Reply::embeddings(8), Reply::embeddings(8).behind(&gate)]);
     session
         .batch_execute("SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small')")
@@ -81,7 +82,7 @@ async fn a_collection_goes_through_its_states() -> Result<()> {
     until_both(&session, "current").await?;
     session.batch_execute("DROP TABLE notes").await?;
     let reason = until_both(&session, "failed").await?.unwrap_or_default();
-    ensure!(reason.starts_with("the source does not exist any more (hint: "), "{reason}");
+    ensure!(reason.starts_with("the source no longer exists (hint: "), "{reason}");
     session.batch_execute("SELECT rag.drop_collection('notes')").await?;
     Ok(())
 }
@@ -124,7 +125,7 @@ async fn rows_that_failed_make_no_collection_fail() -> Result<()> {
     until_both(&session, "current").await?;
     provider.script([Reply::status(422)]);
     session.batch_execute("INSERT INTO notes VALUES (1, 'refused')").await?;
-    wait::until("the row is tried again", async || {
+    wait::until("the row is retried", async || {
         let reason: Option<String> = session
             .value("SELECT (SELECT reason FROM rag.collections WHERE state = 'indexing' AND next_try IS NOT NULL)")
             .await?;
@@ -162,7 +163,7 @@ async fn rows_that_others_have_locked_are_waited_for() -> Result<()> {
     ensure!(
         reason
             .as_deref()
-            .is_some_and(|reason| reason.starts_with("55P03: rows that are to be indexed are locked")),
+            .is_some_and(|reason| reason.starts_with("55P03: other sessions lock or change the rows")),
         "{reason:?}"
     );
     ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks").await? == 19);
@@ -172,12 +173,12 @@ async fn rows_that_others_have_locked_are_waited_for() -> Result<()> {
     Ok(())
 }
 
-/// The tables that can be large, each with the times that it was read from one end to the other.
+/// The tables that can be large, each with its number of sequential scans.
 const FULL_SCANS: &str =
     "SELECT string_agg(relname || ' ' || seq_scan, ', ' ORDER BY relname) FROM pg_stat_user_tables
      WHERE relname IN ('_queue', '_failure', 'c_chunks', 'c_terms')";
 
-/// Plans are made while the tables are empty, and their statistics stay those of empty tables.
+/// Plans are made while the tables are empty, and the statistics remain those of empty tables.
 async fn every_statement_of_a_worker_finds_its_rows_by_an_index() -> Result<()> {
     let session = shared().await?.session().await?;
     make(&session, 3, "").await?;
@@ -192,7 +193,8 @@ async fn every_statement_of_a_worker_finds_its_rows_by_an_index() -> Result<()> 
         .await?;
     session.batch_execute("INSERT INTO t VALUES (4, 'plans are made')").await?;
     current(&session).await?;
-    // A session reports its statistics when it is idle for a while, or here; a worker once a second.
+    // A session reports its statistics when it has been idle for a while, or here; a worker reports them once
+    // a second.
     session.batch_execute("SELECT pg_stat_force_next_flush()").await?;
     let reported = async |rows: i64| {
         wait::until("statistics are reported", async || {

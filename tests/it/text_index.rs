@@ -1,4 +1,5 @@
-//! The text index: text mode gives what scoring every chunk gives, and a damaged page is one collection's error.
+//! The text index: text mode returns the same as scoring every chunk, and a damaged page is an error of one
+//! collection only.
 
 use crate::generate::with;
 use anyhow::ensure;
@@ -26,13 +27,13 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A table of 300 rows of words of which low numbers are frequent, and a collection whose writers index them: each statement adds a
-/// segment.
+/// A table of 300 rows whose words are more frequent the lower their numbers are, and an immediate collection
+/// of it: each statement adds a segment.
 pub async fn make(session: &Session) -> Result<()> {
     make_with(session, "").await
 }
 
-/// The same with more arguments of the collection, each after a comma.
+/// As [`make`], with more arguments of the collection, each after a comma.
 pub async fn make_with(session: &Session, more: &str) -> Result<()> {
     session
         .batch_execute(&format!(
@@ -52,7 +53,7 @@ pub async fn make_with(session: &Session, more: &str) -> Result<()> {
     Ok(())
 }
 
-/// Compares 40 queries of one to nine words, without and with a filter that few or most rows meet.
+/// Compares 40 queries of one to nine words, without a filter and with a filter that few or most rows meet.
 pub async fn compare(session: &Session) -> Result<()> {
     session
         .batch_execute(
@@ -108,7 +109,7 @@ async fn text_mode_is_what_scoring_every_chunk_gives() -> Result<()> {
 async fn a_filter_that_many_rows_meet_leaves_scores_and_order() -> Result<()> {
     let (session, _provider) = with([Reply::embeddings(8)]).await?;
     make_with(&session, ", model => 'stub/small'").await?;
-    // A word that all rows have which do not meet the filter, and few that do, with lower scores.
+    // A word that all rows outside the filter contain, and few rows inside it, with lower scores.
     for begin in [301, 3001, 6001, 9001] {
         session
             .batch_execute(&format!(
@@ -186,7 +187,7 @@ async fn segments_of_one_size_are_merged() -> Result<()> {
     }
     let segments = "SELECT count(*) FROM c_terms WHERE page = 0";
     ragstone_tests::wait::until("segments of one size are merged", async || {
-        // A worker without work leaves where other databases need its place, and comes back with a search.
+        // A worker without work exits if another database needs its slot, and a search starts it again.
         session.query("SELECT rank FROM rag.search('c', 'w1', mode => 'text')", &[]).await?;
         Ok((session.value::<i64>(segments).await? < 8).then_some(()))
     })
@@ -202,7 +203,7 @@ async fn few_segments_with_many_deleted_chunks_are_merged() -> Result<()> {
     session.batch_execute("DELETE FROM t WHERE id > 40").await?;
     let segments = "SELECT count(*) FROM c_terms WHERE page = 0";
     ragstone_tests::wait::until("deleted chunks are left out", async || {
-        // A worker without work leaves where other databases need its place, and comes back with a search.
+        // A worker without work exits if another database needs its slot, and a search starts it again.
         session.query("SELECT rank FROM rag.search('c', 'w1', mode => 'text')", &[]).await?;
         Ok((session.value::<i64>(segments).await? == 1).then_some(()))
     })
@@ -238,7 +239,7 @@ async fn a_damaged_page_is_an_error_of_its_collection() -> Result<()> {
     Ok(())
 }
 
-/// Number of workers that are ended while writers write.
+/// Number of workers that are terminated while writers write.
 const ENDED_WORKERS: usize = 30;
 
 async fn merges_that_are_ended_lose_nothing() -> Result<()> {
@@ -264,7 +265,7 @@ async fn merges_that_are_ended_lose_nothing() -> Result<()> {
                          WHERE backend_type = 'ragstone worker' AND datname = current_database()";
         let mut ended = 0;
         while ended < ENDED_WORKERS {
-            // Searching has a worker started where there is none.
+            // A search starts a worker if there is none.
             session.query("SELECT rank FROM rag.search('c', 'w1', mode => 'text')", &[]).await?;
             ended += usize::try_from(session.value::<i64>(terminate).await?)?;
         }
@@ -273,7 +274,8 @@ async fn merges_that_are_ended_lose_nothing() -> Result<()> {
     };
     try_join(write, end).await?;
     session.batch_execute("SELECT rag.wait_until_current('c')").await?;
-    // Deleted chunks count for scores until they are merged away, which a refresh leaves to a worker that is merging just now.
+    // Deleted chunks count for scores until they are merged away; a refresh leaves this to a worker that is
+    // merging at that moment.
     ragstone_tests::wait::until("searches are as all chunks are scored", async || {
         session.batch_execute("SELECT rag.refresh_collection('c')").await?;
         Ok(compare(&session).await.ok())
@@ -296,7 +298,7 @@ async fn a_writer_that_stays_open_is_seen_when_it_commits() -> Result<()> {
     session.batch_execute("SELECT rag.wait_until_current('c')").await?;
     let segments = "SELECT count(*) FROM c_terms WHERE page = 0";
     ragstone_tests::wait::until("segments beside an open one are merged", async || {
-        // A worker without work leaves where other databases need its place, and comes back with a search.
+        // A worker without work exits if another database needs its slot, and a search starts it again.
         session.query("SELECT rank FROM rag.search('c', 'w1', mode => 'text')", &[]).await?;
         Ok((session.value::<i64>(segments).await? <= 10).then_some(()))
     })

@@ -1,5 +1,5 @@
-//! What fails around the text index, and what goes on: damaged pages, an older format, merges that are killed, a full disk, many
-//! writers at once.
+//! Failures around the text index and their limits: damaged pages, an older format, killed merges, a full
+//! disk, many concurrent writers.
 
 use crate::generate::{provide, with};
 use crate::text_index::{compare, make, make_with};
@@ -23,11 +23,11 @@ pub fn tests() -> Vec<Trial> {
         an_index_that_postgres_cannot_read_is_built_again,
         a_merge_that_is_killed_is_done_later,
         a_merge_on_a_full_disk_is_done_later,
-        sixteen_writers_at_once_lose_nothing_and_wait_for_nobody,
+        sixteen_concurrent_writers_lose_nothing_and_do_not_wait,
     ]
 }
 
-/// Segments of the collection `c`.
+/// Number of segments of the collection `c`.
 const SEGMENTS: &str = "SELECT count(*) FROM c_terms WHERE page = 0";
 
 /// The numbers of the best chunks, best first.
@@ -36,7 +36,7 @@ async fn best(session: &Session, mode: &str) -> Result<Vec<i64>> {
     session.value_of(sql, &[&mode]).await
 }
 
-/// A collection whose texts a provider embeds: there are many, and of embeddings nothing is asked.
+/// A collection whose texts a provider embeds: there are many of them, and their vectors do not matter.
 async fn make_by_provider(session: &Session) -> Result<Provider> {
     let provider = Provider::start([Reply::embeddings(8)])?;
     provide(session, &provider).await?;
@@ -44,7 +44,7 @@ async fn make_by_provider(session: &Session) -> Result<Provider> {
     Ok(provider)
 }
 
-/// Has a worker started where there is none, which leaves where other databases need its place.
+/// Starts a worker if there is none; a worker exits if another database needs its slot.
 async fn search(session: &Session) -> Result<()> {
     best(session, "text").await.map(|_| ())
 }
@@ -66,7 +66,7 @@ async fn hybrid_search_goes_on_by_vectors_where_the_index_is_damaged() -> Result
         ensure!(warnings.len() == 1, "{damage}: {warnings:?}");
         warnings[0].expect("XX001", "hybrid search goes on by vectors alone: segment", "text => true")?;
         ensure!(warnings[0].detail.contains("collection \"c\""), "{warnings:?}");
-        // What a query demands, only the index can tell.
+        // Only the index can evaluate the query's operators.
         let demanding = "SELECT FROM rag.search('c', 'w1 -w2', syntax => 'web')";
         session.refusal(demanding).await?.expect("XX001", "of the text index is damaged", "text => true")?;
         session.batch_execute("ROLLBACK").await?;
@@ -86,10 +86,10 @@ async fn an_index_of_an_older_format_is_built_again() -> Result<()> {
     let older = "UPDATE c_terms SET data = set_byte(data, 0, 0) WHERE page = 0";
     session.batch_execute(&format!("BEGIN; {older}")).await?;
     let text = "SELECT FROM rag.search('c', 'w1', mode => 'text')";
-    session.refusal(text).await?.expect("XX001", "it is of another version's format", "text => true")?;
+    session.refusal(text).await?.expect("XX001", "it has the format of another version", "text => true")?;
     session.batch_execute(&format!("ROLLBACK; {older}")).await?;
     wait::until("the index is built again", async || {
-        // Hybrid search answers all the time.
+        // Hybrid search works all the time.
         ensure!(best(&session, "hybrid").await?.len() == 5);
         Ok(search(&session).await.ok())
     })
@@ -99,7 +99,11 @@ async fn an_index_of_an_older_format_is_built_again() -> Result<()> {
     compare(&session).await?;
     session.batch_execute(&older.replace("c_terms", "by_hand_terms")).await?;
     let by_hand = text.replace("'c'", "'by_hand'");
-    session.refusal(&by_hand).await?.expect("XX001", "it is of another version's format", "text => true")?;
+    session.refusal(&by_hand).await?.expect(
+        "XX001",
+        "it has the format of another version",
+        "text => true",
+    )?;
     session.batch_execute("SELECT rag.refresh_collection('by_hand', text => true)").await?;
     session.batch_execute(&by_hand).await?;
     Ok(())
@@ -125,7 +129,7 @@ async fn an_index_that_postgres_cannot_read_is_built_again() -> Result<()> {
     compare(&session).await
 }
 
-/// Adds eight segments of so many rows each, which are worth a merge.
+/// Adds eight segments of `rows` rows each, which are worth merging.
 async fn add_segments(session: &Session, rows: i32) -> Result<()> {
     let insert = |place: i32| {
         let first = 10_000 + place * rows;
@@ -144,7 +148,7 @@ async fn a_merge_that_is_killed_is_done_later() -> Result<()> {
     let session = server.connect(&database).await?;
     let _provider = make_by_provider(&session).await?;
     let locker = server.connect(&database).await?;
-    // A merge deletes the segments that it has read when it has written the new one.
+    // A merge deletes the segments that it has read after it has written the new one.
     locker.batch_execute("BEGIN; SELECT FROM c_terms FOR UPDATE").await?;
     add_segments(&session, 100).await?;
     let segments: i64 = session.value(SEGMENTS).await?;
@@ -164,7 +168,7 @@ async fn a_merge_that_is_killed_is_done_later() -> Result<()> {
     ensure!(left == segments, "{left} segments of {segments}");
     let worker = until_in_merge().await?;
     Process(worker).signal(Signal::SIGKILL);
-    // The server ends all sessions, the lock with them, before it takes new ones.
+    // The server ends all sessions, and with them the lock, before it accepts new ones.
     wait::until("the session is ended", async || Ok(session.is_closed().then_some(()))).await?;
     let session = wait::until("the server answers", async || {
         let Ok(session) = server.connect(&database).await else { return Ok(None) };
@@ -186,7 +190,7 @@ async fn a_merge_on_a_full_disk_is_done_later() -> Result<()> {
     let _provider = make_by_provider(&session).await?;
     let file: String = session.value("SELECT pg_relation_filepath('c_terms')").await?;
     let locker = server.connect_beside(&session).await?;
-    // No merge can end before the disk is full.
+    // No merge can finish before the disk is full.
     locker.batch_execute("BEGIN; SELECT FROM c_terms FOR UPDATE").await?;
     add_segments(&session, 300).await?;
     fs::write(&note, &file)?;
@@ -208,10 +212,10 @@ async fn a_merge_on_a_full_disk_is_done_later() -> Result<()> {
     compare(&session).await
 }
 
-/// Sessions that write at once.
+/// Number of sessions that write at the same time.
 const WRITERS: usize = 16;
 
-async fn sixteen_writers_at_once_lose_nothing_and_wait_for_nobody() -> Result<()> {
+async fn sixteen_concurrent_writers_lose_nothing_and_do_not_wait() -> Result<()> {
     let (session, _provider) = with([Reply::embeddings(8)]).await?;
     session
         .batch_execute("CREATE TABLE t (id int PRIMARY KEY, body text, kind text NOT NULL DEFAULT 'new')")
@@ -223,7 +227,7 @@ async fn sixteen_writers_at_once_lose_nothing_and_wait_for_nobody() -> Result<()
     for _ in 0..WRITERS {
         writers.push(shared().await?.connect_beside(&session).await?);
     }
-    // All transactions are open at once, and none waits for another.
+    // All transactions are open at the same time, and none waits for another one.
     try_join_all(writers.iter().enumerate().map(|(place, writer)| begin(writer, place))).await?;
     let rows: i64 = session.value("SELECT count(*) FROM c_chunks").await?;
     ensure!(rows == 0, "{rows} chunks before the first commit");
@@ -239,7 +243,7 @@ async fn sixteen_writers_at_once_lose_nothing_and_wait_for_nobody() -> Result<()
     rebuilt::check(&session, "c", ", model => 'stub/small'").await
 }
 
-/// Begins a transaction of a writer, with a row of its own.
+/// Starts a writer's transaction, with a row of its own.
 async fn begin(writer: &Session, place: usize) -> Result<()> {
     let insert = format!("INSERT INTO t VALUES ({place}, 'the first row of writer {place}')");
     writer.batch_execute(&format!("SET lock_timeout = '20s'; BEGIN; {insert}")).await?;
@@ -269,7 +273,7 @@ async fn write(writer: &Session, place: usize, left: &Cell<usize>) -> Result<()>
     Ok(())
 }
 
-/// Searches while others write. Each search shows each chunk once, the best first.
+/// Searches while other sessions write. Each search returns each chunk once, best first.
 async fn search_beside(searcher: &Session, left: &Cell<usize>) -> Result<()> {
     while left.get() > 0 {
         for mode in ["text", "hybrid"] {

@@ -1,4 +1,4 @@
-//! The text index is built again: with other options, with changed dictionaries, after damage.
+//! Rebuilds of the text index: with other options, with changed dictionaries, after damage.
 
 use crate::generate::with;
 use anyhow::ensure;
@@ -23,14 +23,14 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Whether a query finds the row of a number first in text mode.
+/// True if a query finds the row with this number first in text mode.
 async fn finds(session: &Session, query: &str, row: i64) -> Result<bool> {
     let sql = "SELECT (source_key->>'id')::bigint FROM rag.search('c', $1, mode => 'text', typos => false) WHERE rank = 1";
     let found = session.query(sql, &[&query]).await?;
     Ok(found.first().is_some_and(|found| found.get::<_, i64>(0) == row))
 }
 
-/// How many rows a query finds in text mode.
+/// Number of rows that a query finds in text mode.
 async fn found(session: &Session, query: &str) -> Result<i64> {
     let sql = "SELECT count(*) FROM rag.search('c', $1, 10000, 'text', typos => false)";
     session.value_of(sql, &[&query]).await
@@ -163,7 +163,7 @@ async fn restricted_searches_find_the_same_after_chunks_have_other_lengths() -> 
         .await?;
     for (language, has_lengths) in [("english", false), ("simple", true)] {
         session.batch_execute(&format!("SELECT rag.alter_collection('c', language => '{language}')")).await?;
-        // The lengths that the chunk table has not are noted in the index.
+        // Lengths that differ from those in the chunk table are stored in the index.
         let noted = "SELECT EXISTS (SELECT FROM c_terms WHERE page > 0)";
         ensure!(session.value::<bool>(noted).await? == has_lengths, "{language}: lengths of chunks");
         let expected: String =
@@ -226,7 +226,7 @@ async fn each_row_may_have_a_language() -> Result<()> {
         for (query, row) in [("haus", 1), ("housing", 2), ("hauser houses", 3), ("horse", 4), ("goat", 5)] {
             ensure!(finds(&session, query, row).await?, "{sync}: {query} does not find {row}");
         }
-        // The column is metadata like any other, and may be renamed where the source is followed.
+        // The column is metadata like any other, and may be renamed if the collection follows its source.
         let column = if is_manual { "lang" } else { "tongue" };
         if !is_manual {
             session.batch_execute("ALTER TABLE t RENAME lang TO tongue").await?;
@@ -255,7 +255,7 @@ async fn each_row_may_have_a_language() -> Result<()> {
 
 async fn each_row_may_have_a_parser() -> Result<()> {
     let session = shared().await?.session().await?;
-    // A parser of another number, as those for Chinese are: a run without spaces is one word.
+    // A parser with another OID, like those for Chinese: a run without spaces is one word.
     session
         .batch_execute(
             "CREATE TEXT SEARCH PARSER whole (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype);
@@ -308,7 +308,7 @@ async fn words_that_a_worker_found_by_former_dictionaries_are_found_again() -> R
         Ok((provider.requests().len() > asked).then_some(()))
     })
     .await?;
-    // The index is built again, with the options that it has.
+    // The index is rebuilt with its current options.
     session
         .batch_execute(
             "ALTER TEXT SEARCH DICTIONARY stems (StopWords = english);
@@ -362,7 +362,11 @@ async fn what_cannot_be_altered_is_refused() -> Result<()> {
     )?;
     session.refusal(&alter.replace("german", "klingon")).await?.expect("42704", "klingon", "")?;
     session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
-    session.refusal(alter).await?.expect("55000", "READ COMMITTED only", "")?;
+    session.refusal(alter).await?.expect(
+        "55000",
+        "only in a transaction of isolation level READ COMMITTED",
+        "",
+    )?;
     session.batch_execute("ROLLBACK").await?;
     session.batch_execute("SET ROLE pg_monitor").await?;
     session.refusal(alter).await?.expect("42501", "", "")?;

@@ -1,5 +1,5 @@
-//! Text mode under random changes and random queries: it gives what scoring every chunk gives, with operators, filters and row-level
-//! security, with segments that are merged and with some that are not.
+//! Text mode under random changes and random queries: it returns the same as scoring every chunk, with
+//! operators, filters and row-level security, with merged and unmerged segments.
 
 use crate::generate::with;
 use anyhow::{Context, ensure};
@@ -14,13 +14,13 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![random_searches_are_those_of_scoring_every_chunk]
 }
 
-/// Rows before the first change.
+/// Number of rows before the first change.
 const ROWS: usize = 150;
-/// Times that rows are changed.
+/// Number of rounds in which rows change.
 const CHANGES: usize = 6;
-/// Queries after each of them.
+/// Number of queries after each round.
 const QUERIES: usize = 15;
-/// Different words.
+/// Number of different words.
 const WORDS: usize = 40;
 
 async fn random_searches_are_those_of_scoring_every_chunk() -> Result<()> {
@@ -32,7 +32,7 @@ async fn random_searches_are_those_of_scoring_every_chunk() -> Result<()> {
     Ok(())
 }
 
-/// A word: low numbers are frequent, and some begin as others do.
+/// A word: low numbers are frequent, and some words are prefixes of others.
 fn word(number: usize) -> String {
     let (first, vowel) = (b"bdfgklmn"[number % 8], b"aeiou"[number / 8 % 5]);
     String::from_utf8_lossy(&[first, vowel, b'x']).into_owned()
@@ -48,13 +48,13 @@ struct World<'s> {
     session: &'s Session,
     chance: Chance,
     reader: String,
-    /// The chunks of the index, those included that were deleted since the last merge.
+    /// The chunks in the index, including chunks deleted since the last merge.
     indexed: BTreeMap<i64, Chunk>,
-    /// Those of them that are there.
+    /// The numbers of the chunks that still exist.
     there: HashSet<i64>,
 }
 
-/// A query as it is typed, and what it means.
+/// A query in its syntax, and its meaning.
 #[derive(Debug, Default)]
 struct Query {
     typed: Vec<String>,
@@ -122,7 +122,7 @@ impl<'s> World<'s> {
         self.compare().await.context("built again")
     }
 
-    /// Changes a few rows, of which a savepoint takes some back.
+    /// Changes a few rows; a savepoint undoes some of the changes.
     async fn change(&self, number: usize) -> Result<()> {
         self.session.batch_execute("BEGIN").await?;
         for _ in 0..6 + self.chance.below(4) {
@@ -252,7 +252,7 @@ impl<'s> World<'s> {
     }
 }
 
-/// Whether chunks, found best first, are the best of these. Scores may be hidden.
+/// Checks that the chunks, found best first, are the best of the expected ones. Scores may be hidden.
 fn check(found: &[(i64, Option<f64>)], expected: &HashMap<i64, f64>, k: usize) -> Result<()> {
     ensure!(found.len() == k.min(expected.len()), "{} of {} chunks are found", found.len(), expected.len());
     let mut last = f64::INFINITY;

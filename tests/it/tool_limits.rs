@@ -1,4 +1,4 @@
-//! What ends a call of a tool: its limit of time, a cancel, a timeout of the statement, the end of the session.
+//! Events that end a tool call: its time limit, a cancel, a statement timeout, the end of the session.
 
 use anyhow::{Context, ensure};
 use futures_util::future::join;
@@ -18,11 +18,11 @@ pub fn tests() -> Vec<Trial> {
         a_cancel_that_a_tool_catches_is_not_its_limit,
         terminate_ends_a_tool_within_200_ms,
         statement_timeout_ends_a_tool_whose_limit_is_the_same,
-        who_cancels_when_the_limit_is_over_cancels_nothing_else,
+        a_cancel_at_the_time_limit_cancels_nothing_else,
     ]
 }
 
-/// What the end of a tool may take after it was cancelled, the client's own way included.
+/// Maximum time between the cancel and the end of a tool call, including the client's round trip.
 const LIMIT: Duration = Duration::from_millis(200);
 
 pub const TOOLS: &str = "
@@ -39,7 +39,8 @@ async fn session_with_tools() -> Result<Session> {
     Ok(session)
 }
 
-/// Runs `sql` and does `stop` as soon as it is at work; gives what came of it, and the time that it took to end after that.
+/// Runs `sql`, and calls `stop` as soon as it is executing. Returns its result, and the time from `stop` to
+/// its end.
 async fn stopped(
     session: &Session,
     sql: &str,
@@ -69,7 +70,7 @@ async fn stopped(
     Ok((result, ended.duration_since(called?)))
 }
 
-/// The second signal of a cancel may come to the next statement: Postgres sends two.
+/// The second signal of a cancel may reach the next statement: PostgreSQL sends two.
 async fn goes_on(session: &Session) -> Result<()> {
     wait::until("the session goes on", async || match session.execute("SELECT pg_sleep(0.05)", &[]).await {
         Ok(_) => Ok(Some(())),
@@ -101,9 +102,9 @@ async fn a_cancel_that_a_tool_catches_is_not_its_limit() -> Result<()> {
     let sql = "SELECT content FROM rag.call_tool('excuse')";
     wait::at_best_within(LIMIT, async || {
         let token = session.canceller();
-        // As by hand: who catches a cancel goes on.
+        // As with a manual cancel: a function that catches it continues.
         let (result, time) = stopped(&session, sql, async |_| token.cancel().await).await?;
-        // The second of the two signals may end the statement all the same.
+        // The second of the two signals may still end the statement.
         match result {
             Ok(content) => ensure!(content == ["\"could not sleep\""], "{content:?}"),
             Err(refusal) => ensure!(refusal.code == "57014", "{refusal:?}"),
@@ -143,7 +144,7 @@ async fn statement_timeout_ends_a_tool_whose_limit_is_the_same() -> Result<()> {
             session.refusal("SELECT content FROM rag.call_tool('short_nap', '{\"seconds\": 60}')").await?;
         refusal.expect("57014", "canceling statement due to statement timeout", "")?;
     }
-    // Where the limit ends first, the statement goes on to its own timeout.
+    // If the time limit ends first, the statement continues until its own timeout.
     session.batch_execute("SET statement_timeout = 1000").await?;
     let content: String =
         session.value("SELECT content FROM rag.call_tool('short_nap', '{\"seconds\": 60}')").await?;
@@ -154,31 +155,46 @@ async fn statement_timeout_ends_a_tool_whose_limit_is_the_same() -> Result<()> {
         .expect("57014", "statement timeout", "")
 }
 
-/// A cancel and the limit at about the same moment: the statement ends or goes on, and no later one is cancelled by either.
-async fn who_cancels_when_the_limit_is_over_cancels_nothing_else() -> Result<()> {
+/// A cancel and the time limit at about the same moment: the statement ends or continues, and neither of them
+/// cancels a later statement.
+async fn a_cancel_at_the_time_limit_cancels_nothing_else() -> Result<()> {
     let session = session_with_tools().await?;
     session
         .batch_execute("SELECT rag.create_tool('nap(float8)', 'short_nap', 'Sleeps.', timeout_ms => 40)")
         .await?;
     let sql = "SELECT content FROM rag.call_tool('short_nap', '{\"seconds\": 60}')";
+    // Prepared before, so that the statement's text is shown only while it runs and after it.
+    let statement = session.prepare(sql).await?;
+    let watcher = shared().await?.connect("postgres").await?;
+    let backend = session.backend().await?.0;
     let (mut cancelled, mut observed) = (0, 0);
-    for round in 0..60_u64 {
+    // The delay follows the outcomes, so that it stays where the cancel and the limit meet on this machine.
+    let mut delay_ms = 40.0_f64;
+    for _ in 0..60 {
         let token = session.canceller();
         let cancel = async {
-            tokio::time::sleep(Duration::from_millis(25 + round % 30)).await;
+            let is_due = "SELECT query = $2 AND (state <> 'active'
+                                                 OR clock_timestamp() >= query_start + $3 * interval '1 ms')
+                          FROM pg_stat_activity WHERE pid = $1";
+            wait::until("the statement has run for a while", async || {
+                Ok(watcher.value_of::<bool>(is_due, &[&backend, &sql, &delay_ms]).await?.then_some(()))
+            })
+            .await?;
             token.cancel().await
         };
-        let (sent, result) = join(cancel, session.query(sql, &[])).await;
+        let (sent, result) = join(cancel, session.query(&statement, &[])).await;
         sent?;
         match result {
             Ok(rows) => {
                 let content: String = rows[0].get(0);
                 ensure!(content.contains("took longer than 40 ms"), "{content}");
                 observed += 1;
+                delay_ms = (delay_ms - 2.0).max(0.0);
             }
             Err(error) => {
                 refusal_in(&error)?.expect("57014", "due to user request", "")?;
                 cancelled += 1;
+                delay_ms += 2.0;
             }
         }
         goes_on(&session).await?;

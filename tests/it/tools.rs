@@ -55,7 +55,7 @@ async fn a_search_tool_finds_what_its_caller_may_read() -> Result<()> {
                FROM rag.call_tool('search', '{\"query\": \"harbour in winter\"}')";
     let row = reader.query_one(own, &[]).await?;
     ensure!(row.get::<_, i64>(0) == 10 && row.get::<_, bool>(1), "others' rows, or not all of one's own");
-    // A filter cannot ask for more.
+    // A filter cannot widen the result.
     let rows: i64 = reader
         .value("SELECT rows FROM rag.call_tool('search', '{\"query\": \"harbour\", \"filter\": {\"tenant\": \"owner\"}}')")
         .await?;
@@ -81,7 +81,7 @@ async fn a_call_is_refused_as_soon_as_execute_is_revoked() -> Result<()> {
     agent.refusal(call).await?.expect("42501", "permission denied for function", "")?;
     admin.batch_execute("GRANT EXECUTE ON FUNCTION add TO agent").await?;
     ensure!(agent.value::<String>(call).await? == "3");
-    // Another function of the same signature is the tool, with its own rights.
+    // Another function with the same signature becomes the tool, with its own rights.
     admin
         .batch_execute(
             "DROP FUNCTION add; CREATE FUNCTION add(a int, b int) RETURNS int LANGUAGE sql AS 'SELECT a - b'",
@@ -195,7 +195,8 @@ async fn tools_work_on_a_hot_standby() -> Result<()> {
     Ok(())
 }
 
-/// Before PostgreSQL 16 a read-only transaction may change large objects, and in each it may notify, listen and fill temporary tables.
+/// Before PostgreSQL 16 a read-only transaction may change large objects, and in all versions it may notify,
+/// listen and fill temporary tables.
 async fn what_does_not_write_leaves_nothing() -> Result<()> {
     let session = shared().await?.session().await?;
     session
@@ -243,17 +244,18 @@ async fn tools_work_in_latin1() -> Result<()> {
         "SELECT content FROM rag.call_tool('echo', jsonb_build_object('word', $1::text, 'often', $2::int))";
     let content: String = session.value_of(call, &[&"Grüße", &2]).await?;
     ensure!(content == "[\"GrüßeGrüße\"]", "{content}");
-    // Fewer bytes in the database than where they are shown.
+    // The text has fewer bytes in the database's encoding than in the client's.
     let content: String = session.value_of(call, &[&"ü", &200]).await?;
     ensure!(content.ends_with("ü\n(cut: the first row alone has 202 bytes)"), "{content}");
-    // What the encoding has not is an observation.
+    // A character that the encoding lacks causes an observation.
     let sql = "SELECT content FROM rag.call_tool('echo', '{\"word\": \"\\u20ac\"}'::jsonb)";
     let refused = session.value::<String>(sql).await;
     ensure!(refused.is_err() || refused.is_ok_and(|content| content.contains("error 22P05")));
     Ok(())
 }
 
-/// PL/pgSQL makes all of its rows before it gives the first; they go to disk over work_mem, and no further.
+/// PL/pgSQL computes all of its rows before it returns the first one; beyond `work_mem` they are written to
+/// disk.
 async fn a_tool_of_a_million_rows_gives_its_first() -> Result<()> {
     let session = shared().await?.session().await?;
     session

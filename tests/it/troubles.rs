@@ -1,5 +1,5 @@
-//! Troubles of all kinds at once end in exactly what a rebuild gives, and collections of the local model keep becoming current
-//! meanwhile.
+//! Many kinds of trouble at once: the collections end up equal to rebuilt ones, and collections with the
+//! local model keep becoming current meanwhile.
 
 use anyhow::Context;
 use libtest_mimic::Trial;

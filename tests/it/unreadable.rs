@@ -1,4 +1,4 @@
-//! Rows that cannot be read fail each by itself, also where all rows are compared with their source.
+//! A row that cannot be read fails alone, even when all rows are compared with their source.
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
@@ -14,7 +14,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Waits until exactly these keys are listed as failed and so many rows are searchable.
+/// Waits until exactly these keys are listed as failed and `indexed` rows are searchable.
 async fn failed(session: &Session, keys: &[&str], indexed: i64) -> Result<()> {
     wait::until("the other rows are searchable", async || {
         let sql = "SELECT coalesce(array_agg(key::text ORDER BY key), '{}') FROM rag.failed";
@@ -55,7 +55,7 @@ async fn a_comparison_of_all_rows_passes_over_unreadable_ones() -> Result<()> {
     failed(&session, &[], 300).await?;
     session.batch_execute(r#"INSERT INTO p VALUES (1000, 'x', '{"a": "\u0000"}')"#).await?;
     failed(&session, &["{1000}"], 300).await?;
-    // What no trigger sees: a changed row, one that has gone, and one that has lost its content.
+    // Changes for which no trigger fires: a changed row, a deleted row, and a row that has lost its content.
     session
         .batch_execute(
             "ALTER TABLE p DISABLE TRIGGER USER; UPDATE p SET body = 'Changed' WHERE id = 5; DELETE FROM p WHERE id = 6;

@@ -1,4 +1,4 @@
-//! Changes that come by other ways than a session's statement.
+//! Changes that are not made by a statement of a session.
 
 use crate::followed::{converged, create, make, same};
 use libtest_mimic::Trial;
@@ -23,7 +23,7 @@ async fn keys_are_compared_now_and_then() -> Result<()> {
     let server = Server::start_with(Options::default().set("rag.sync_compare_interval", "1s")).await?;
     let session = server.session().await?;
     make(&session, 20, "").await?;
-    // Nobody is told of this, not even when the triggers come back.
+    // No trigger fires for this, and enabling the triggers again reports nothing.
     session
         .batch_execute(
             "ALTER EVENT TRIGGER ragstone_follow_ddl DISABLE; ALTER TABLE t DISABLE TRIGGER USER;
@@ -95,7 +95,7 @@ async fn drop_database_ends_a_statement_of_the_worker() -> Result<()> {
     .await?;
     session.close().await?;
     let admin = server.connect("postgres").await?;
-    // Postgres gives up after five seconds.
+    // PostgreSQL raises an error after five seconds.
     admin.batch_execute(&format!("DROP DATABASE {database}")).await?;
     Ok(())
 }

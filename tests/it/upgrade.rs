@@ -1,4 +1,4 @@
-//! From one version of the SQL objects to the next.
+//! Upgrades from one version of the SQL objects to the next.
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
@@ -11,14 +11,14 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![every_way_to_this_version_gives_the_same_catalogue]
 }
 
-/// Versions that can be installed and updated from: those of `sql/upgrade/`, and none before the first tag.
+/// Versions that can be installed and updated from: those of `sql/upgrade/`; none before the first tag.
 const OLDER: &str = "SELECT coalesce(array_agg(version ORDER BY version), '{}')
     FROM pg_available_extension_versions v
     JOIN pg_available_extensions e USING (name)
     JOIN pg_extension_update_paths(name) p ON p.source = version AND p.target = e.default_version
     WHERE name = 'ragstone' AND p.path IS NOT NULL";
 
-/// A fresh install is one of the ways, so that one which is not the same each time is found as well.
+/// A fresh install is one of the ways, so that an install that differs each time is found as well.
 async fn every_way_to_this_version_gives_the_same_catalogue() -> Result<()> {
     let server = shared().await?;
     let session = server.session().await?;
@@ -40,7 +40,7 @@ async fn every_way_to_this_version_gives_the_same_catalogue() -> Result<()> {
     Ok(())
 }
 
-/// A database with the extension as `version` made it, updated.
+/// A database with the extension as `version` created it, after the update.
 async fn upgraded(server: &Server, version: &str) -> Result<Session> {
     let session = server.connect(&server.empty_database("").await?).await?;
     session
@@ -64,7 +64,7 @@ fn expect_same(fresh: &[String], other: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The version of the last tag (`v0.5.0`) before this version, as far as the checkout knows its tags.
+/// The last tagged version (such as `v0.5.0`) before this one, if the checkout has its tags.
 fn last_tagged() -> Option<String> {
     let mut git = Command::new("git");
     git.current_dir(env!("CARGO_MANIFEST_DIR"));

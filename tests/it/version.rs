@@ -1,4 +1,4 @@
-//! A library and SQL objects that do not belong together.
+//! A library with SQL objects of another version.
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
@@ -86,7 +86,7 @@ async fn an_update_is_noticed_by_sessions_that_run() -> Result<()> {
     Ok(())
 }
 
-/// Between `make install` and ALTER EXTENSION UPDATE.
+/// The state between `make install` and ALTER EXTENSION UPDATE.
 async fn applications_go_on_writing_before_the_update() -> Result<()> {
     let session = shared().await?.session().await?;
     let right = installed(&session).await?;
@@ -102,7 +102,7 @@ async fn applications_go_on_writing_before_the_update() -> Result<()> {
     ] {
         expect_refusal(&other, call).await?;
     }
-    // Writers do not notice, and whoever looks for the state of things still sees it.
+    // Writers are not affected, and the status views still work.
     other.batch_execute("INSERT INTO t VALUES (1, 'one'); ALTER TABLE t ADD COLUMN title text").await?;
     other.batch_execute("SELECT * FROM rag.status(); SELECT * FROM rag.stat_engine").await?;
     ensure!(other.take_notices().is_empty());

@@ -1,4 +1,4 @@
-//! `rag.wait_until_current`: whose state it goes by, and what will never be current.
+//! `rag.wait_until_current`: which state it checks, and which collections will never be current.
 
 use crate::capture::{away, back};
 use crate::followed::{converged, make, same};
@@ -31,7 +31,7 @@ async fn every_isolation_level_waits_for_the_newest_state() -> Result<()> {
         waiting.batch_execute(&format!("SET default_transaction_isolation = '{level}'")).await?;
         waiting.batch_execute(&format!("INSERT INTO t VALUES ({}, 'its own')", 10 * number + 4)).await?;
         converged(&waiting).await?;
-        // The transaction's own snapshot knows nothing of the row, let alone of its chunk.
+        // The transaction's own snapshot shows neither the row nor its chunk.
         waiting.batch_execute("BEGIN; SELECT count(*) FROM t").await?;
         session.batch_execute(&format!("INSERT INTO t VALUES ({}, 'another''s')", 10 * number + 5)).await?;
         ensure!(waiting.value::<bool>("SELECT rag.wait_until_current('c', '60 s')").await?, "{level}");
@@ -88,10 +88,10 @@ async fn a_source_that_is_dropped_during_the_wait_ends_it() -> Result<()> {
     };
     let (refusal, dropped) = join(waiting.refusal("SELECT rag.wait_until_current('c')"), dropping).await;
     dropped?;
-    refusal?.expect("42P01", "the source of collection \"c\" does not exist any more", "rag.drop_collection")
+    refusal?.expect("42P01", "the source of collection \"c\" no longer exists", "rag.drop_collection")
 }
 
-/// What is dropped, and what the collection lacks then.
+/// Objects to drop, and the part that the collection lacks afterwards.
 const DROPPED: [(&str, &str); 6] = [
     ("DROP TABLE t CASCADE", "source"),
     ("DROP SCHEMA s CASCADE", "source"),
@@ -122,18 +122,18 @@ async fn what_was_dropped_is_the_error_of_the_collection() -> Result<()> {
             .batch_execute(&format!("SET search_path = s, public; {drop}; SET search_path = public"))
             .await?;
         let row = session.query_one("SELECT state, reason FROM rag.collections", &[]).await?;
-        let wanted = format!("the {missing} does not exist any more");
+        let wanted = format!("the {missing} no longer exists");
         ensure!(
             row.get::<_, &str>(0) == "failed" && row.get::<_, &str>(1).contains(&wanted),
             "{drop}: {row:?}"
         );
-        // What the alert RagstoneCollectionBroken goes by.
+        // The condition of the alert RagstoneCollectionBroken.
         let broken: i32 = session
             .value("SELECT (state = 'failed')::int FROM rag.stat_collection WHERE collection = 'c'")
             .await?;
         ensure!(broken == 1, "{drop}");
         let refusal = session.refusal("SELECT rag.wait_until_current('c', '60 s')").await?;
-        let message = format!("the {missing} of collection \"c\" does not exist any more");
+        let message = format!("the {missing} of collection \"c\" no longer exists");
         refusal.expect("42P01", &message, "rag.drop_collection")?;
         session.batch_execute("SELECT rag.drop_collection('c')").await?;
         let left: i64 = session.value("SELECT count(*) FROM rag.collections").await?;
@@ -155,7 +155,10 @@ async fn a_column_that_is_dropped_with_its_type_is_noticed() -> Result<()> {
     session.batch_execute("DROP TYPE kind CASCADE").await?;
     let row = session.query_one("SELECT state, reason FROM rag.collections", &[]).await?;
     ensure!(row.get::<_, &str>(0) == "failed", "{row:?}");
-    ensure!(row.get::<_, &str>(1).contains("column \"kind\" of the source does not exist"), "{row:?}");
+    ensure!(
+        row.get::<_, &str>(1).contains("column \"kind\" of the source of collection \"c\" no longer exists"),
+        "{row:?}"
+    );
     session.take_notices();
     session.batch_execute("INSERT INTO t VALUES (2, 'two')").await?;
     let notices = session.take_notices();

@@ -1,4 +1,4 @@
-//! Which words of a text are found in text mode.
+//! The words of a text that text mode finds.
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
@@ -21,7 +21,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Makes a manual collection of these texts, with further arguments of `rag.create_collection`.
+/// Creates a manual collection of these texts, with further arguments of `rag.create_collection`.
 async fn collection(session: &Session, texts: &[&str], arguments: &str) -> Result<()> {
     session.batch_execute("CREATE TABLE t (id int PRIMARY KEY, body text)").await?;
     session
@@ -32,13 +32,13 @@ async fn collection(session: &Session, texts: &[&str], arguments: &str) -> Resul
     Ok(())
 }
 
-/// The row that is found first in text mode; none if there is none.
+/// The row that text mode finds first; None if it finds none.
 async fn first(session: &Session, query: &str) -> Result<Option<i64>> {
     let sql = "SELECT (SELECT (source_key->>'id')::bigint FROM rag.search('c', $1, mode => 'text', typos => false) WHERE rank = 1)";
     session.value_of(sql, &[&query]).await
 }
 
-/// Checks that each query finds the row of its number first.
+/// Checks that each query finds the row with its number first.
 async fn all_found(session: &Session, queries: &[(i64, &str)]) -> Result<()> {
     for (row, query) in queries {
         let found = first(session, query).await?;
@@ -75,7 +75,7 @@ const COMPOUNDS: [&str; 25] = [
     "Send it by e\u{2011}mail or by post.",
 ];
 
-/// Queries, each with the row that it is to find first.
+/// Queries, each with the number of the row that must be found first.
 const PARTS: [(i64, &str); 68] = [
     (1, "AB-1234-XK"),
     (1, "ab1234xk"),
@@ -308,7 +308,7 @@ async fn the_rarest_words_of_a_long_query_are_looked_for() -> Result<()> {
     all_found(&session, &[(7, &format!("{words} rare7"))]).await?;
     let notices = session.take_notices();
     ensure!(notices.iter().any(|notice| notice.message.contains("64 rarest of 100 words")), "{notices:?}");
-    // A query of a megabyte.
+    // A query of about 1 MB.
     let long: String = (0..120_000).map(|word| format!("w{word} ")).collect();
     all_found(&session, &[(3, &format!("{long} rare3"))]).await
 }

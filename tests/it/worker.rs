@@ -1,4 +1,4 @@
-//! The life of a database's worker, and what it does with what fails.
+//! The life cycle of a database's worker, and its handling of failures.
 
 use crate::capture::{away, back};
 use crate::followed::{converged, current, make, same};
@@ -24,7 +24,7 @@ pub fn tests() -> Vec<Trial> {
         drop_table_pg_dump_and_vacuum_are_not_blocked,
         an_idle_worker_holds_nothing_and_leaves,
         a_preloaded_server_starts_its_workers,
-        a_row_that_somebody_changes_is_left_for_later,
+        a_row_that_another_session_changes_is_left_for_later,
         a_row_deleted_while_it_is_embedded_leaves_no_chunk,
         current_is_notified,
         stat_collection_says_how_far_it_is_behind,
@@ -45,7 +45,7 @@ async fn create_returns_before_the_collection_is_filled() -> Result<()> {
             "CREATE TABLE u (id int PRIMARY KEY, body text); INSERT INTO u VALUES (1, 'one'), (2, 'two');",
         )
         .await?;
-    // Only the model is looked up, which an engine has to say: it is there for that.
+    // The statement only describes the model, for which it needs an engine.
     back(&server, &session).await?;
     session.batch_execute("BEGIN; SELECT rag.create_collection('d', 'u', 'body')").await?;
     let state: String = session.value("SELECT state FROM rag.collections WHERE name = 'd'").await?;
@@ -107,7 +107,7 @@ async fn a_failed_row_comes_back_when_it_changes() -> Result<()> {
     Ok(())
 }
 
-/// Long enough for more failures than a row may have, as pauses grow to 10 s.
+/// Long enough for more failures than a row may have; the pauses grow to 10 s.
 const OUTAGE: Duration = Duration::from_secs(60);
 
 async fn a_minute_without_an_engine_charges_nothing_and_loses_nothing() -> Result<()> {
@@ -196,12 +196,12 @@ async fn drop_database_succeeds_under_load() -> Result<()> {
     session.batch_execute("INSERT INTO t SELECT i, 'row ' || i FROM generate_series(4, 20000) i").await?;
     session.close().await?;
     let admin = server.connect("postgres").await?;
-    // Postgres gives up after five seconds.
+    // PostgreSQL raises an error after five seconds.
     admin.batch_execute(&format!("DROP DATABASE {database}")).await?;
     Ok(())
 }
 
-/// Rows of `t` that the worker has indexed.
+/// Number of rows of `t` that the worker has indexed.
 const CHUNKED: &str = "SELECT count(*) FROM c_chunks";
 
 async fn drop_extension_waits_for_no_worker() -> Result<()> {
@@ -211,7 +211,7 @@ async fn drop_extension_waits_for_no_worker() -> Result<()> {
     session.batch_execute("DROP EXTENSION ragstone CASCADE").await?;
     ensure!(session.value::<i64>(CHUNKED).await? < 5000, "the worker's work was waited for");
     session.batch_execute("INSERT INTO t VALUES (0, 'nobody notes this')").await?;
-    wait::until("the worker has left", async || {
+    wait::until("the worker has exited", async || {
         let workers: i64 = session.value(&format!("{WORKERS} AND datname = current_database()")).await?;
         Ok((workers == 0).then_some(()))
     })
@@ -251,10 +251,9 @@ async fn an_idle_worker_holds_nothing_and_leaves() -> Result<()> {
         )
         .await?;
     ensure!(held == 0, "an idle worker holds {held} things");
-    wait::until(
-        "the worker has left",
-        async || Ok((session.value::<i64>(WORKERS).await? == 0).then_some(())),
-    )
+    wait::until("the worker has exited", async || {
+        Ok((session.value::<i64>(WORKERS).await? == 0).then_some(()))
+    })
     .await?;
     session.batch_execute("INSERT INTO t VALUES (4, 'it comes back')").await?;
     converged(&session).await
@@ -267,15 +266,14 @@ async fn a_preloaded_server_starts_its_workers() -> Result<()> {
     server.stop(Signal::SIGINT)?;
     server.restart().await?;
     let admin = server.connect("postgres").await?;
-    wait::until("the worker is there", async || Ok((admin.value::<i64>(WORKERS).await? == 1).then_some(())))
-        .await
+    wait::until("the worker runs", async || Ok((admin.value::<i64>(WORKERS).await? == 1).then_some(()))).await
 }
 
 async fn other(server: &Server, session: &Session) -> Result<Session> {
     server.connect(&session.value::<String>("SELECT current_database()::text").await?).await
 }
 
-async fn a_row_that_somebody_changes_is_left_for_later() -> Result<()> {
+async fn a_row_that_another_session_changes_is_left_for_later() -> Result<()> {
     let server = shared().await?;
     let session = server.session().await?;
     make(&session, 3, "").await?;
@@ -284,7 +282,7 @@ async fn a_row_that_somebody_changes_is_left_for_later() -> Result<()> {
     current(&session).await?;
     session.batch_execute("UPDATE t SET body = 'changed ' || id WHERE id > 3").await?;
     current(&session).await?;
-    // A deleter that has not decided yet: the row is neither lost nor waited for.
+    // A DELETE in an open transaction: the row is neither lost nor waited for.
     other.batch_execute("BEGIN; DELETE FROM t WHERE id = 4").await?;
     session.batch_execute("UPDATE t SET body = 'changed again' WHERE id = 5").await?;
     current(&session).await?;
@@ -317,7 +315,7 @@ async fn current_is_notified() -> Result<()> {
     same(&session).await
 }
 
-/// Waits until the session is told that the collection is current.
+/// Waits until the session is notified that the collection is current.
 async fn notified(session: &Session) -> Result<()> {
     let id: String = session.value("SELECT id::text FROM rag.collections WHERE name = 'c'").await?;
     wait::until("a notification", async || {

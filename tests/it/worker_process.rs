@@ -1,4 +1,4 @@
-//! Workers as processes: their locks, their settings and how they end.
+//! Workers as processes: their locks, their settings and their end.
 
 use crate::followed::{converged, make};
 use crate::jobs::{ended, submit};
@@ -39,7 +39,8 @@ async fn locks(session: &Session) -> Result<usize> {
     status.rsplit_once(": ").context("no number of workers")?.1.parse().with_context(|| status.clone())
 }
 
-/// A session of its own for each row: one that has just had a worker started does not look for it again.
+/// Uses a session of its own for each row: a session that has just requested a worker does not check for it
+/// again.
 async fn insert(server: &Server, database: &str, id: usize) -> Result<()> {
     let session = server.connect(database).await?;
     session.execute("INSERT INTO t VALUES ($1, 'one more row')", &[&i32::try_from(id)?]).await?;
@@ -105,7 +106,7 @@ async fn a_worker_that_starts_another_one_keeps_its_lock() -> Result<()> {
 
 async fn settings_of_a_database_or_a_role_do_not_reach_a_worker() -> Result<()> {
     let server = Server::start().await?;
-    // Settings are for sessions that begin later, as the worker does.
+    // The settings apply to sessions that start later, as the worker does.
     let session = server.session().await?;
     let database: String = session.value("SELECT current_database()::text").await?;
     session
@@ -144,7 +145,7 @@ async fn settings_of_a_database_or_a_role_do_not_reach_a_worker() -> Result<()> 
     Ok(())
 }
 
-/// Fails where the server's log complains about the end of a worker, or about a database that is gone.
+/// Fails if the server's log reports the failure of a worker, or a database that no longer exists.
 pub fn no_fatal_worker(server: &Server) -> Result<()> {
     let log = server.log()?;
     let complains = |line: &&str| {
@@ -165,7 +166,7 @@ async fn workers_that_are_sent_away_are_no_fatal_lines_in_the_log() -> Result<()
     let before = workers(&admin).await?;
     admin.execute("SELECT pg_terminate_backend($1)", &[&before[0]]).await?;
     // Work may be left that no other process knows of.
-    wait::until("another worker has come", async || {
+    wait::until("another worker runs", async || {
         let now = workers(&admin).await?;
         Ok((!now.is_empty() && now != before).then_some(()))
     })
@@ -177,7 +178,7 @@ async fn workers_that_are_sent_away_are_no_fatal_lines_in_the_log() -> Result<()
             let session = server.session().await?;
             let database: String = session.value("SELECT current_database()::text").await?;
             make(&session, 3, "").await?;
-            // With many, the worker is in the middle of them.
+            // With this number of rows, the worker is in the middle of them.
             session
                 .batch_execute(&format!(
                     "INSERT INTO t SELECT i, 'row ' || i FROM generate_series(4, {rows}) i"
@@ -214,8 +215,9 @@ async fn log_a_step(session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// One slot is that of logical replication, so each round one database more than there are slots left has steps that only a coordinator
-/// adds to its reports. (The last process stays, so a single slot would have no turns.)
+/// One slot is used by logical replication. In each round, one database more than there are slots left has
+/// steps that only a coordinator adds to its reports. (The last process keeps running, so with a single slot
+/// databases would not take turns.)
 async fn databases_take_turns_without_a_supervisor() -> Result<()> {
     for slots in ["3", "5"] {
         let server = server_without_supervisor(slots).await?;
@@ -244,7 +246,7 @@ async fn a_coordinator_that_is_terminated_has_a_successor_without_a_supervisor()
     let end = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone coordinator'";
     let first: i32 = session.value(end).await?;
     session.execute("SELECT pg_terminate_backend($1)", &[&first]).await?;
-    wait::until("another coordinator is there", async || {
+    wait::until("another coordinator runs", async || {
         let found = session.query(end, &[]).await?;
         Ok(found.first().is_some_and(|row| row.get::<_, i32>(0) != first).then_some(()))
     })

@@ -1,10 +1,10 @@
-//! Which file uses what of which other one.
+//! The uses between files: which file uses which name of which other file.
 
 use crate::names::{Names, Target};
 use crate::tree::Workspace;
 use std::collections::BTreeSet;
 
-/// `from`, at a line, uses `name`, which `to` defines.
+/// File `from` uses, at this line, `name`, which file `to` defines.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrow {
     pub from: String,
@@ -13,7 +13,7 @@ pub struct Arrow {
     pub name: String,
 }
 
-/// All arrows between files, and paths into the workspace that could not be followed.
+/// All arrows between files, and paths into the workspace that could not be resolved.
 #[derive(Default)]
 pub struct Arrows {
     pub all: BTreeSet<Arrow>,
@@ -28,8 +28,8 @@ impl std::fmt::Display for Arrow {
 }
 
 impl Arrows {
-    /// Finds the arrows of all files. A facade's `pub use` of what is below it is none: who uses the name has an arrow
-    /// to where it is defined. Nor is `mod name;`.
+    /// Finds the arrows of all files. A facade's `pub use` of a lower module counts as no arrow: the file
+    /// that uses the name has an arrow to the file that defines it. `mod name;` counts as none, either.
     pub fn of(workspace: &Workspace) -> Arrows {
         let names = Names::of(workspace);
         let mut arrows = Arrows::default();
@@ -72,7 +72,7 @@ impl Arrows {
         }
     }
 
-    /// A path into the workspace that leads nowhere would be an arrow that is missed.
+    /// Records a path into the workspace that cannot be resolved, because an arrow would be missing.
     fn check(&mut self, names: &Names, from: usize, segments: &[String], line: usize, found: &[Target]) {
         let is_ours = segments.len() > 1 && names.begins_in_module(from, &segments[0]);
         if is_ours && found.is_empty() {

@@ -1,17 +1,17 @@
-//! What `#[cfg(…)]` leaves out of the library that is installed.
+//! Finds the items that `#[cfg(…)]` leaves out of the installed library.
 
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, ExprLit, Lit, Meta, Token};
 
-/// True if one of the attributes says that an item is there for tests only.
+/// True if one of the attributes makes an item exist for tests only.
 pub fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).any(|attribute| {
         attribute.parse_args::<Meta>().is_ok_and(|condition| holds_outside_tests(&condition) == Some(false))
     })
 }
 
-/// Whether a condition holds in a build without tests; `None` where that depends on something else, such as a platform
-/// or a PostgreSQL version: such items count as being there.
+/// True if a condition holds in a build without tests; `None` if this depends on something else, such as a
+/// platform or a PostgreSQL version: such items count as existing.
 fn holds_outside_tests(condition: &Meta) -> Option<bool> {
     match condition {
         Meta::Path(path) => path.is_ident("test").then_some(false),
@@ -34,7 +34,8 @@ fn holds_outside_tests(condition: &Meta) -> Option<bool> {
     }
 }
 
-/// `any` and `all` over conditions that may be unknown: one that `decides` is enough, otherwise all must be known.
+/// Evaluates `any` and `all` over conditions that may be unknown: one condition with the value `decides` is
+/// enough; otherwise all must be known.
 fn combine(parts: impl Iterator<Item = Option<bool>>, decides: bool) -> Option<bool> {
     let mut result = Some(!decides);
     for part in parts {

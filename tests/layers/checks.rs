@@ -1,4 +1,4 @@
-//! The checks: each gives what is against a rule, all of it, with the places.
+//! The checks: each returns all violations of a rule, with their places.
 
 use crate::arrows::{Arrow, Arrows};
 use crate::circles::{Graph, circles, graph, shortest_way};
@@ -34,7 +34,8 @@ impl House {
         House { workspace, arrows, rules, rust, tree }
     }
 
-    /// Arrows between layers that `layers.toml` does not have, entries that no code uses, files that are in no layer.
+    /// Arrows between layers that `layers.toml` does not allow, entries that no code uses, and files that
+    /// belong to no layer.
     pub fn layers(&self) -> Vec<String> {
         let mut violations = self.rules.faults();
         let mut used = BTreeSet::new();
@@ -79,7 +80,7 @@ impl House {
         graph(self.arrows.all.iter().map(|arrow| (arrow.from.as_str(), arrow.to.as_str())))
     }
 
-    /// Circles of files, each with the shortest way around in it.
+    /// Circles of files, each with its shortest cycle.
     pub fn circles(&self) -> Vec<String> {
         let graph = self.file_graph();
         let describe = |component: &Vec<String>| {
@@ -119,7 +120,7 @@ impl House {
         except_named(found.collect(), &self.rules.long_function, "is no longer too long")
     }
 
-    /// Unsafe code outside its places, and crates whose attributes do not keep it out.
+    /// Unsafe code outside the allowed places, and crates whose attributes do not refuse it.
     pub fn unsafe_code(&self) -> Vec<String> {
         let places = &self.rules.unsafe_code;
         let sites = |lines: fn(&Source) -> &[usize]| -> Vec<(String, String)> {
@@ -144,7 +145,7 @@ impl House {
         violations
     }
 
-    /// What a crate's root, or the manifest beside it, says of unsafe code.
+    /// The lint level for unsafe code that a crate's root, or the manifest beside it, sets.
     fn unsafe_lint(&self, root: &str) -> Option<String> {
         let own = self.rust.get(root)?.unsafe_lint.clone();
         let manifest = || {
@@ -167,7 +168,8 @@ impl House {
         violations
     }
 
-    /// Types of a package that have the name of another one. An exception leaves out those of a file or folder.
+    /// Types of a package that share a name with another one. An exception excludes the types of a file or
+    /// folder.
     pub fn type_names(&self) -> Vec<String> {
         let mut types: BTreeMap<(usize, &str), BTreeSet<(&str, usize)>> = BTreeMap::new();
         for module in &self.workspace.modules {
@@ -200,7 +202,7 @@ impl House {
         violations
     }
 
-    /// `Outcome`, which was a third kind of `Result`.
+    /// Uses of `Outcome`, which was a third kind of `Result`.
     pub fn outcomes(&self) -> Vec<String> {
         let uses =
             self.rust.iter().flat_map(|(path, source)| source.outcomes.iter().map(move |line| (path, line)));
@@ -208,7 +210,7 @@ impl House {
     }
 }
 
-/// What is found outside of places that are excepted, and exceptions that nothing needs.
+/// The findings outside the excepted places, and the exceptions that nothing needs.
 fn except(found: Vec<(String, String)>, places: &[Place], unused: &str) -> Vec<String> {
     let unneeded = places.iter().filter(|place| !found.iter().any(|(path, _)| is_in(path, &place.path)));
     let unneeded: Vec<String> =
@@ -217,7 +219,7 @@ fn except(found: Vec<(String, String)>, places: &[Place], unused: &str) -> Vec<S
     left.map(|(_, text)| text).chain(unneeded).collect()
 }
 
-/// As `except`, for things that have a place and a name.
+/// As `except`, for findings with a place and a name.
 fn except_named(found: Vec<((String, String), String)>, exceptions: &[Named], unused: &str) -> Vec<String> {
     let is_it = |key: &(String, String), named: &Named| (&key.0, &key.1) == (&named.path, &named.name);
     let unneeded = exceptions.iter().filter(|named| !found.iter().any(|(key, _)| is_it(key, named)));

@@ -1,8 +1,8 @@
-//! Circles: strongly connected components of a graph by Tarjan, and the shortest way around in each.
+//! Circles: strongly connected components of a graph by Tarjan's algorithm, and the shortest cycle in each.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Nodes by name, each with those that it points to.
+/// Nodes by name, each with the nodes to which it points.
 pub type Graph = BTreeMap<String, BTreeSet<String>>;
 
 /// A graph with these edges.
@@ -15,7 +15,7 @@ pub fn graph<'a>(edges: impl Iterator<Item = (&'a str, &'a str)>) -> Graph {
     graph
 }
 
-/// Components of more than one node, the largest first.
+/// Components with more than one node, the largest first.
 pub fn circles(graph: &Graph) -> Vec<Vec<String>> {
     let mut search = Search {
         graph,
@@ -33,7 +33,7 @@ pub fn circles(graph: &Graph) -> Vec<Vec<String>> {
     search.found
 }
 
-/// The shortest way from a component's nodes back to where it begins, the first node repeated at the end.
+/// The shortest cycle within a component, with the first node repeated at the end.
 pub fn shortest_way(graph: &Graph, component: &[String]) -> Vec<String> {
     let ways = component.iter().filter_map(|start| way_back(graph, component, start));
     ways.min_by_key(Vec::len).unwrap_or_default()
@@ -61,7 +61,8 @@ fn way_back(graph: &Graph, component: &[String], start: &String) -> Option<Vec<S
     None
 }
 
-/// Tarjan's search. "Depth-first search and linear graph algorithms", SIAM Journal on Computing 1 (2), 1972.
+/// Tarjan's algorithm: "Depth-first search and linear graph algorithms", SIAM Journal on Computing 1 (2),
+/// 1972.
 struct Search<'a> {
     graph: &'a Graph,
     numbers: BTreeMap<&'a str, usize>,

@@ -1,12 +1,11 @@
-//! What the checks measure, in numbers: to compare one state of the code with another, and to bring `layers.toml` up to
-//! date.
+//! The measures of the checks as numbers, to compare two states of the code and to update `layers.toml`.
 
 use crate::checks::House;
 use crate::circles::{circles, graph};
 use crate::rules::Layer;
 use std::collections::BTreeSet;
 
-/// A line for each measure.
+/// One line for each measure.
 pub fn figures(house: &House) -> String {
     let files = circles(&house.file_graph());
     let between: BTreeSet<(usize, usize)> = house.between_layers().map(|(from, to, _)| (from, to)).collect();
@@ -46,7 +45,7 @@ pub fn figures(house: &House) -> String {
     .join("\n")
 }
 
-/// What each layer imports, as `layers.toml` would have it.
+/// The imports of each layer, in the format of `layers.toml`.
 pub fn imports(house: &House) -> String {
     let between: BTreeSet<(usize, usize)> = house.between_layers().map(|(from, to, _)| (from, to)).collect();
     let layers = &house.rules.layers;

@@ -1,4 +1,5 @@
-//! The checks on small made-up sources: each finds what it is there for, and leaves alone what is fine.
+//! Runs the checks on small made-up sources: each finds the violation that it is meant to find, and accepts
+//! valid code.
 
 use crate::checks::House;
 use crate::rules::Rules;

@@ -1,8 +1,8 @@
-//! The layers of the code, as `layers.toml` has them, and what else holds for all of it. Needs no server.
+//! The layers of the code, as `layers.toml` defines them, and the other rules for all code. Needs no server.
 //!
-//! What is measured can be shown with `cargo test -p ragstone-tests --test layers -- figures --nocapture`, for another
-//! tree with `RAGSTONE_ROOT=/folder`, by other rules with `RAGSTONE_LAYERS=/file`. `RAGSTONE_WRITE=1` writes the table
-//! of layers into docs/ARCHITECTURE.md.
+//! `cargo test -p ragstone-tests --test layers -- figures --nocapture` prints the measures;
+//! `RAGSTONE_ROOT=/folder` measures another tree, `RAGSTONE_LAYERS=/file` uses other rules.
+//! `RAGSTONE_WRITE=1` writes the table of layers into docs/ARCHITECTURE.md.
 
 mod arrows;
 mod cfg;

@@ -1,15 +1,16 @@
-//! What a path in the code stands for, as far as that can be told without types: `use`, `pub use` and `*` are followed.
+//! Resolves paths in the code, as far as this is possible without types: `use`, `pub use` and `*` are
+//! followed.
 
 use crate::tree::Workspace;
 use std::collections::{BTreeMap, HashSet};
 
-/// What a name stands for.
+/// The meaning of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
-    /// Something of another crate that a module of the workspace exports or imports.
+    /// An item of another crate that a module of the workspace exports or imports.
     Outside,
     Module(usize),
-    /// An item, and what of it is named, such as a variant or an associated function.
+    /// An item, and the member of it that is named, such as a variant or an associated function.
     Item {
         module: usize,
         name: String,
@@ -17,13 +18,14 @@ pub enum Target {
     },
 }
 
-/// Names that have been looked up on the way, so that imports in a circle come to an end.
+/// Names that have been looked up already, so that circular imports end.
 type Seen = HashSet<(usize, String)>;
 
 /// Resolves paths in a workspace.
 pub struct Names<'a> {
     workspace: &'a Workspace,
-    /// Modules with an `impl` of a type that another one defines, by that type and the name of the function.
+    /// Modules with an `impl` for a type that another module defines, by that type and the name of the
+    /// function.
     impls: BTreeMap<(usize, String, String), usize>,
 }
 
@@ -50,13 +52,13 @@ impl<'a> Names<'a> {
         names
     }
 
-    /// Everything that a path may stand for in a module: a module, a type and a function can have one name.
+    /// All possible meanings of a path in a module: a module, a type and a function may share a name.
     pub fn resolve(&self, from: usize, segments: &[String]) -> Vec<Target> {
         self.walk(from, segments, &mut Seen::new())
     }
 
-    /// What a name that stands alone in a module may stand for, unless its own `use` says that already: a `pub use` does
-    /// not, since it need not be for the module itself.
+    /// The possible meanings of a single name in a module, unless the module's own `use` defines it. A `pub
+    /// use` does not count, because it need not be for the module itself.
     pub fn resolve_alone(&self, from: usize, name: &str) -> Vec<Target> {
         let mut imports = self.workspace.modules[from].imports.iter();
         let is_imported = imports.any(|import| !import.public && import.name.as_deref() == Some(name));
@@ -73,7 +75,7 @@ impl<'a> Names<'a> {
         &self.workspace.modules[module].file
     }
 
-    /// Module whose code a target is.
+    /// The module that contains the code of a target.
     pub fn home(&self, target: &Target) -> Option<usize> {
         match target {
             Target::Outside | Target::Module(_) => None,
@@ -119,7 +121,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// What a segment names in what the segments before it stand for.
+    /// The meanings of a segment within the meanings of the preceding segments.
     fn next(&self, targets: &[Target], name: &str, seen: &mut Seen) -> Vec<Target> {
         let mut found = Vec::new();
         for target in targets {
@@ -134,7 +136,7 @@ impl<'a> Names<'a> {
         if !found.is_empty() {
             return found;
         }
-        // Only types have members; a function of the module's name has none.
+        // Only types have members; a function with the module's name has none.
         let members = targets.iter().filter_map(|target| match target {
             Target::Item { module, name: item, member: None } if self.is_type(*module, item) => {
                 Some(Target::Item { module: *module, name: item.clone(), member: Some(name.to_owned()) })
@@ -149,7 +151,7 @@ impl<'a> Names<'a> {
         self.workspace.modules[module].items.get(name).copied().unwrap_or(false)
     }
 
-    /// What a name stands for in a module. Visibility is the compiler's matter.
+    /// The meanings of a name in a module. Visibility is left to the compiler.
     fn lookup(&self, module: usize, name: &str, seen: &mut Seen) -> Vec<Target> {
         let here = &self.workspace.modules[module];
         let mut found: Vec<Target> =
@@ -173,13 +175,13 @@ impl<'a> Names<'a> {
         found
     }
 
-    /// What the path of a `use` stands for.
+    /// The meanings of the path of a `use`.
     fn imported(&self, module: usize, segments: &[String], seen: &mut Seen) -> Vec<Target> {
         let found = self.walk(module, segments, seen);
         if found.is_empty() { vec![Target::Outside] } else { found }
     }
 
-    /// What `use segments::*` in a module makes of a name.
+    /// The meanings of a name by a `use segments::*` in a module.
     fn by_glob(&self, module: usize, segments: &[String], name: &str, seen: &mut Seen) -> Vec<Target> {
         let sources = self.imported(module, segments, seen);
         self.next(&sources, name, seen)

@@ -1,7 +1,7 @@
-//! Paths of source files that a document names between backquotes, such as `search/rows.rs`.
+//! Paths of source files that a document names in backquotes, such as `search/rows.rs`.
 
-/// The paths that are not there. They may be from the root, from `src/`, or from the `src/` of a crate that their first
-/// folder is.
+/// The named paths that do not exist. A path may begin at the root, at `src/`, or at the `src/` of the crate
+/// that its first folder names.
 pub fn missing(document: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
     let quoted = document.split('`').skip(1).step_by(2);
     let paths = quoted.filter(|text| {

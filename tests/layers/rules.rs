@@ -18,18 +18,19 @@ pub struct Rules {
     pub sqlstate: Sqlstate,
 }
 
-/// A folder of code, or a file, and what it may import.
+/// A folder of code, or a file, and its allowed imports.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layer {
     pub name: String,
-    /// Where it is, without a slash at the end. A file belongs to the layer with the longest path that holds it.
+    /// Its path, without a slash at the end. A file belongs to the layer with the longest path that contains
+    /// it.
     pub path: OneOrMore,
     pub what: String,
     pub imports: Vec<String>,
 }
 
-/// A layer is in one place; a tree that has yet to be moved into layers has them in several.
+/// The paths of a layer: usually one; several in a tree that has not been moved into layers yet.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub enum OneOrMore {
@@ -37,7 +38,7 @@ pub enum OneOrMore {
     More(Vec<String>),
 }
 
-/// A file or folder that a rule does not hold for.
+/// A file or folder to which a rule does not apply.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
@@ -45,7 +46,7 @@ pub struct Place {
     pub reason: String,
 }
 
-/// Something of this name, in a file or folder, that a rule does not hold for.
+/// A name, in a file or folder, to which a rule does not apply.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Named {
@@ -54,24 +55,24 @@ pub struct Named {
     pub reason: String,
 }
 
-/// Where unsafe code may be, and the files whose attributes keep it out of everything else.
+/// The places that may contain unsafe code, and the files whose attributes refuse it everywhere else.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unsafe {
     pub forbid: Vec<String>,
     pub deny: Vec<String>,
     pub places: Vec<Place>,
-    /// Where attributes such as `#[unsafe(no_mangle)]` may be besides.
+    /// Additional places for attributes such as `#[unsafe(no_mangle)]`.
     pub attributes: Vec<Place>,
 }
 
-/// Where SQLSTATEs may be named.
+/// The places that may name SQLSTATEs.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sqlstate {
-    /// The file of the constructors of errors.
+    /// The file with the constructors of errors.
     pub constructors: String,
-    /// Files that compare the SQLSTATE of an error with one.
+    /// Files that compare the SQLSTATE of an error.
     pub compared: Vec<Place>,
 }
 
@@ -89,7 +90,7 @@ impl Rules {
         toml::from_str(text).unwrap_or_else(|error| panic!("layers.toml: {error}"))
     }
 
-    /// Index of the layer that a file belongs to.
+    /// Index of the layer to which a file belongs.
     pub fn layer_of(&self, file: &str) -> Option<usize> {
         let places = self.layers.iter().enumerate().flat_map(|(index, layer)| {
             layer.path.all().iter().filter(|path| is_in(file, path)).map(move |path| (path.len(), index))
@@ -101,7 +102,7 @@ impl Rules {
         self.layers.iter().position(|layer| layer.name == name)
     }
 
-    /// What is wrong with the file itself. Imports run down only, so it cannot allow a circle.
+    /// The faults of `layers.toml` itself. Imports lead downwards only, so it cannot allow a circle.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut names = HashSet::new();

@@ -1,4 +1,5 @@
-//! One Rust file as the checks need it: what it imports, mentions, defines, and what of it they count.
+//! One Rust file in the form that the checks need: its imports, mentions and definitions, and the items that
+//! they count.
 
 use crate::cfg::is_for_tests;
 use crate::tokens;
@@ -10,7 +11,8 @@ use syn::{
     TraitItem, Type, UseTree, Visibility,
 };
 
-/// What `syn` finds in a file. Everything but functions, unsafe code and words is of code outside tests only.
+/// The findings of `syn` in a file. Except for functions, unsafe code and words, they cover only code outside
+/// tests.
 #[derive(Default)]
 pub struct Source {
     pub imports: Vec<Import>,
@@ -25,13 +27,13 @@ pub struct Source {
     pub unsafe_attributes: Vec<usize>,
     /// Lines and names of SQLSTATEs, `ERRCODE_…`.
     pub sqlstates: Vec<(usize, String)>,
-    /// Lines on which the identifier `Outcome` stands.
+    /// Lines with the identifier `Outcome`.
     pub outcomes: Vec<usize>,
-    /// What the file's own attributes say of `unsafe_code`: `forbid` or `deny`.
+    /// The level that the file's own attributes set for `unsafe_code`: `forbid` or `deny`.
     pub unsafe_lint: Option<String>,
 }
 
-/// One name that a `use` brings into a module; `None` as name stands for `*`.
+/// One name that a `use` imports into a module; the name `None` stands for `*`.
 #[derive(Clone)]
 pub struct Import {
     pub module: Vec<String>,
@@ -48,7 +50,7 @@ pub struct Mention {
     pub line: usize,
 }
 
-/// Something that has a name in a module.
+/// A named item in a module.
 pub struct Definition {
     pub module: Vec<String>,
     pub name: String,
@@ -72,7 +74,7 @@ pub struct Associated {
     pub functions: Vec<String>,
 }
 
-/// How many lines a function has, from `fn` to its closing brace.
+/// Number of lines of a function, from `fn` to its closing brace.
 pub struct Function {
     pub name: String,
     pub line: usize,
@@ -92,16 +94,17 @@ impl Source {
     }
 }
 
-/// Walks through a file's syntax tree and notes what it comes across.
+/// Walks through a file's syntax tree and records its findings.
 #[derive(Default)]
 pub struct Reader {
     pub source: Source,
     module: Vec<String>,
-    /// How many of the items around are for tests only.
+    /// Number of enclosing items that are for tests only.
     tests: usize,
-    /// How many blocks are around: what is defined in one cannot be named from elsewhere.
+    /// Number of enclosing blocks: an item defined in a block cannot be named from elsewhere.
     blocks: usize,
-    /// Names that macros are given alone, as in `borrowed!(Bytes, "bytea")`: they may be those of items that it makes.
+    /// Single names that are arguments of macros, as in `borrowed!(Bytes, "bytea")`: the macro may define
+    /// items with these names.
     given: Vec<Definition>,
 }
 
@@ -119,7 +122,7 @@ impl Reader {
         }
     }
 
-    /// A name that a macro is given may be one that it defines.
+    /// Records a name that is an argument of a macro, which may define it.
     pub fn give(&mut self, name: &Ident) {
         if self.tests == 0 {
             let (module, line, name) = (self.module.clone(), line(name.span()), name.to_string());
@@ -128,7 +131,7 @@ impl Reader {
         }
     }
 
-    /// Names that macros were given and that nothing else brings into the module.
+    /// Defines the names that were arguments of macros and that nothing else brings into the module.
     fn define_given(&mut self) {
         for given in std::mem::take(&mut self.given) {
             let Source { definitions, imports, .. } = &mut self.source;
@@ -201,7 +204,7 @@ impl Reader {
         }
     }
 
-    /// Visits a part of the tree, which is for tests if its attributes say so.
+    /// Visits a part of the tree; it counts as test code if its attributes say so.
     fn under(&mut self, attributes: &[Attribute], visit: impl FnOnce(&mut Self)) {
         let for_tests = usize::from(is_for_tests(attributes));
         self.tests += for_tests;
@@ -298,7 +301,7 @@ impl<'ast> Visit<'ast> for Reader {
         visit::visit_path(self, path);
     }
 
-    /// `pub(in crate::a)` says who may see something, and uses nothing.
+    /// `pub(in crate::a)` restricts visibility and uses nothing.
     fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
 
     fn visit_ident(&mut self, ident: &'ast Ident) {
@@ -316,7 +319,7 @@ impl<'ast> Visit<'ast> for Reader {
         }
     }
 
-    /// What is given to a macro is not parsed, so it is searched for paths.
+    /// The arguments of a macro are not parsed, so their tokens are searched for paths.
     fn visit_token_stream(&mut self, stream: &'ast TokenStream) {
         tokens::scan(self, stream.clone());
     }

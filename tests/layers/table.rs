@@ -1,4 +1,4 @@
-//! The table of layers in docs/ARCHITECTURE.md, made of `layers.toml`.
+//! The table of layers in docs/ARCHITECTURE.md, generated from `layers.toml`.
 
 use crate::rules::Rules;
 
@@ -22,7 +22,7 @@ pub fn table(rules: &Rules) -> String {
     table
 }
 
-/// A document with this table between its markers, or `None` where it has no markers.
+/// A document with this table between its markers; `None` if it has no markers.
 pub fn with_table(document: &str, table: &str) -> Option<String> {
     let (before, rest) = document.split_once(START)?;
     let (_, after) = rest.split_once(END)?;

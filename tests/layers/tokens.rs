@@ -1,10 +1,11 @@
-//! What macros are given, which is not parsed: searched token by token, so that text and comments are not taken for code.
+//! Searches the arguments of macros, which are not parsed, token by token, so that text and comments are not
+//! mistaken for code.
 
 use crate::source::{Reader, line};
 use proc_macro2::{Delimiter, Ident, Literal, TokenStream, TokenTree};
 use syn::Lit;
 
-/// Notes paths, `unsafe`, functions and words among tokens.
+/// Records paths, `unsafe`, functions and words among tokens.
 pub fn scan(reader: &mut Reader, stream: TokenStream) {
     let tokens: Vec<TokenTree> = stream.into_iter().collect();
     let mut at = 0;
@@ -26,7 +27,8 @@ pub fn scan(reader: &mut Reader, stream: TokenStream) {
     }
 }
 
-/// Names that an item made by a macro defines, as `thread_local! { static NAME: … }` and `borrowed!(Bytes, "bytea")` do.
+/// Names of items that a macro defines, as in `thread_local! { static NAME: … }` and `borrowed!(Bytes,
+/// "bytea")`.
 pub fn definitions(reader: &mut Reader, stream: TokenStream) {
     let tokens: Vec<TokenTree> = stream.into_iter().collect();
     for pair in tokens.windows(2) {
@@ -45,7 +47,7 @@ pub fn definitions(reader: &mut Reader, stream: TokenStream) {
     }
 }
 
-/// Notes the functions and modules that serde is given as text: `#[serde(default = "name")]`.
+/// Records the functions and modules that serde attributes name as text: `#[serde(default = "name")]`.
 pub fn paths_in_text(reader: &mut Reader, stream: TokenStream) {
     for token in stream {
         match token {
@@ -66,7 +68,7 @@ fn path_in_text(literal: &Literal) -> Option<Vec<String>> {
     Some(path.segments.iter().map(|segment| segment.ident.to_string()).collect())
 }
 
-/// The path that begins at an identifier, and where it ends.
+/// The path that begins at an identifier, and the index of its end.
 fn path(tokens: &[TokenTree], start: usize) -> (Vec<String>, usize) {
     let mut segments = Vec::new();
     let mut at = start;
@@ -82,7 +84,7 @@ fn path(tokens: &[TokenTree], start: usize) -> (Vec<String>, usize) {
     (segments, at)
 }
 
-/// True for a field, a method, a lifetime, and what comes after `::` without a name before it.
+/// True for a field, a method, a lifetime, and a name after `::` that has no name before it.
 fn is_continued(tokens: &[TokenTree], at: usize) -> bool {
     let before = |distance: usize| at.checked_sub(distance).and_then(|index| tokens.get(index));
     let is_range = is_punct(before(1), '.') && is_punct(before(2), '.');
@@ -91,7 +93,7 @@ fn is_continued(tokens: &[TokenTree], at: usize) -> bool {
         || (is_colon(before(1)) && is_colon(before(2)))
 }
 
-/// Counts `unsafe` code, and the lines of a function that a macro is given.
+/// Counts `unsafe` code, and the lines of a function, in the arguments of a macro.
 fn keyword(reader: &mut Reader, tokens: &[TokenTree], at: usize) {
     let Some(keyword) = as_ident(&tokens[at]) else { return };
     let following = tokens.get(at + 1);

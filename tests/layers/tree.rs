@@ -1,4 +1,4 @@
-//! The files of the repository, and the crates and modules that they make.
+//! The files of the repository, and the crates and modules that they form.
 
 use crate::source::{Declaration, Import, Source};
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Folders whose files are looked at.
+/// Folders whose files are read.
 const FOLDERS: [&str; 6] = ["src", "tests", "benches", "examples", "setup", "sql"];
 
 /// Rust files by their paths.
@@ -23,9 +23,9 @@ pub struct Tree {
 pub struct Package {
     /// Its name in Rust code, such as `ragstone_core`.
     pub name: String,
-    /// Its folder with a slash at the end, or nothing for the root.
+    /// Its folder with a slash at the end; empty for the root.
     pub folder: String,
-    /// What its manifest says of `unsafe_code`.
+    /// The lint level that its manifest sets for `unsafe_code`.
     pub unsafe_lint: Option<String>,
 }
 
@@ -40,33 +40,33 @@ struct ManifestPackage {
     name: String,
 }
 
-/// A module of a crate. Modules that are there for tests only are not among them.
+/// A module of a crate. Modules for tests only are not included.
 pub struct Module {
     pub package: usize,
-    /// Path of the file that its code is in.
+    /// Path of the file that contains its code.
     pub file: String,
     pub parent: Option<usize>,
     pub children: HashMap<String, usize>,
-    /// Names that are defined here, and whether they are types.
+    /// Names that are defined here; true for types.
     pub items: HashMap<String, bool>,
     pub imports: Vec<Import>,
     /// Path of the module within its file.
     pub within: Vec<String>,
 }
 
-/// All code of the workspace that is not for tests.
+/// All code of the workspace, without tests.
 pub struct Workspace {
     pub packages: Vec<Package>,
     pub modules: Vec<Module>,
     /// Root modules of libraries by the names of their crates.
     pub libraries: HashMap<String, usize>,
     pub sources: Rust,
-    /// Files that a `mod name;` declares, those for tests too.
+    /// Files that a `mod name;` declares, including those for tests.
     declared: BTreeSet<String>,
 }
 
 impl Tree {
-    /// Reads all text files of the folders that are looked at.
+    /// Reads all text files of [`FOLDERS`].
     pub fn read(root: &Path) -> Tree {
         let mut tree = Tree::default();
         tree.read_file(root, "Cargo.toml");
@@ -90,7 +90,7 @@ impl Tree {
         }
     }
 
-    /// Files that are not text are left out.
+    /// Reads a file, unless it is not text.
     fn read_file(&mut self, root: &Path, path: &str) {
         if let Ok(text) = fs::read_to_string(root.join(path))
             && !text.contains('\0')
@@ -99,7 +99,7 @@ impl Tree {
         }
     }
 
-    /// Packages whose code is under `src`, deepest folder last.
+    /// Packages with code under `src`, the deepest folder last.
     fn packages(&self) -> Vec<Package> {
         let manifests =
             self.files.iter().filter(|(path, _)| *path == "Cargo.toml" || path.starts_with("src/"));
@@ -118,7 +118,7 @@ impl Tree {
 }
 
 impl Workspace {
-    /// Takes the library and the program of each package out of all Rust files, from their roots along `mod name;`.
+    /// Collects the library and the program of each package, from their roots along `mod name;`.
     pub fn of(tree: &Tree, rust: &Rust) -> Workspace {
         let (modules, libraries, sources, declared) = Default::default();
         let mut workspace = Workspace { packages: tree.packages(), modules, libraries, sources, declared };
@@ -200,7 +200,7 @@ impl Workspace {
         self.modules.len() - 1
     }
 
-    /// Notes the files of a module that is there for tests only.
+    /// Records the files of a module for tests only.
     fn declare_for_tests(&mut self, rust: &Rust, from: &str, directory: &str, declaration: &Declaration) {
         if !declaration.inline {
             let (file, directory) = file_of(rust, from, directory, declaration);
@@ -211,7 +211,8 @@ impl Workspace {
         }
     }
 
-    /// Files of the packages' libraries and programs that no `mod name;` declares, so that nothing compiles them.
+    /// Files of the packages' libraries and programs that no `mod name;` declares, and which are therefore
+    /// not compiled.
     pub fn undeclared(&self, rust: &Rust) -> Vec<String> {
         let is_missing = |file: &&String| {
             let packages = self.packages.iter().map(|package| &package.folder);
@@ -222,12 +223,12 @@ impl Workspace {
         rust.keys().filter(is_missing).map(|file| format!("{file}: no `mod` declares it")).collect()
     }
 
-    /// The module of a file that has this path within it.
+    /// The module of a file that has this path within the file.
     pub fn module(&self, file: &str, within: &[String]) -> Option<usize> {
         self.modules.iter().position(|module| module.file == file && module.within == within)
     }
 
-    /// True if a module is `ancestor` or below it.
+    /// True if a module is `ancestor` or a descendant of it.
     pub fn is_below(&self, module: usize, ancestor: usize) -> bool {
         let mut at = Some(module);
         while let Some(module) = at {
@@ -240,7 +241,7 @@ impl Workspace {
     }
 }
 
-/// The file of `mod name;`, and the folder of the modules that it declares in turn.
+/// The file of `mod name;`, and the folder of the modules that it declares.
 fn file_of(rust: &Rust, from: &str, directory: &str, declaration: &Declaration) -> (String, String) {
     let Declaration { module, name, line, .. } = declaration;
     let inline: String = module.iter().map(|part| format!("{part}/")).collect();

@@ -1,4 +1,4 @@
-//! What searches find, measured on collections whose relevant documents are known.
+//! The quality of search results, measured on collections whose relevant documents are known.
 
 mod manual;
 mod scifact;

@@ -15,13 +15,14 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![; alone: chunked_pages_are_found_by_the_entries_of_the_index]
 }
 
-/// What chunked pages reached when this was written, less a margin for another release of the manual.
+/// Minimum nDCG@10: the values that chunked pages reached when this was written, less a margin for another
+/// release of the manual.
 const LEAST: [(&str, f64); 3] = [("vector", 0.74), ("text", 0.745), ("hybrid", 0.795)];
 
-/// Share of answers that cite a page of the index entry first.
+/// Minimum share of answers whose first citation is a page of the index entry.
 const LEAST_RIGHT: f64 = 0.6;
 
-/// Questions of the index that are asked: every seventh.
+/// Every seventh question of the index is asked.
 const EVERY: usize = 7;
 
 async fn chunked_pages_are_found_by_the_entries_of_the_index() -> Result<()> {
@@ -45,7 +46,7 @@ async fn chunked_pages_are_found_by_the_entries_of_the_index() -> Result<()> {
     questions_are_answered_where_there_is_an_answer(&loaded, &asked).await
 }
 
-/// In the same test, since filling the collection takes most of the time.
+/// Part of the same test, because filling the collection takes most of the time.
 async fn questions_are_answered_where_there_is_an_answer(loaded: &Loaded, asked: &[Question]) -> Result<()> {
     let texts: Vec<String> = asked.iter().map(|question| question.text.clone()).collect();
     let elsewhere: Vec<String> = ELSEWHERE.iter().map(|question| (*question).to_owned()).collect();

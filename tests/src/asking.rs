@@ -1,11 +1,12 @@
-//! Questions to collections that answer them and to others that do not.
+//! Questions to collections that contain the answer, and to collections that do not.
 
 use crate::Result;
 use crate::judged::Question;
 use crate::searching::Loaded;
 use std::time::Instant;
 
-/// Questions that the documentation of a database does not answer: from other software to other subjects.
+/// Questions that the documentation of a database does not answer: about other software and about other
+/// subjects.
 pub const ELSEWHERE: &[&str] = &[
     "How do I bake sourdough bread without a mixer?",
     "Who won the football world championship in 1954?",
@@ -69,10 +70,11 @@ pub const ELSEWHERE: &[&str] = &[
     "How do I descale a coffee machine?",
 ];
 
-/// Least similarities that are compared.
+/// Thresholds of similarity that are compared.
 pub const THRESHOLDS: [f64; 7] = [0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55];
 
-/// How similar the best passage is to each question; zero where nothing was found. Nobody answers.
+/// Similarity of the best passage to each question; 0 if nothing was found. The threshold is so high that no
+/// model is called.
 pub async fn similarities(loaded: &Loaded, questions: &[String]) -> Result<Vec<f64>> {
     let sql = "SELECT similarity FROM rag.ask($1, $2, min_similarity => 1)";
     let statement = loaded.session().prepare(sql).await?;
@@ -101,16 +103,16 @@ pub fn area(answerable: &[f64], elsewhere: &[f64]) -> f64 {
     wins / (answerable.len() * elsewhere.len()).max(1) as f64
 }
 
-/// What `local/extractive` answers, in shares of the questions.
+/// The answers of `local/extractive`, as shares of the questions.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Extracted {
-    /// Answered at all.
+    /// Share with an answer.
     pub answered: f64,
-    /// The first citation is of a relevant document.
+    /// Share whose first citation is a relevant document.
     pub first_right: f64,
-    /// Some citation is.
+    /// Share with a relevant document among the citations.
     pub any_right: f64,
-    /// Median time of a call, milliseconds.
+    /// Median duration of a call, in milliseconds.
     pub p50_ms: f64,
     /// Mean number of citations of an answer.
     pub citations: f64,

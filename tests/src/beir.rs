@@ -26,7 +26,7 @@ pub fn folder() -> PathBuf {
     std::env::var_os("RAGSTONE_DATA").map_or_else(beside, PathBuf::from)
 }
 
-/// The collection of that name, or [`NotRun`] where there is no folder of it.
+/// The collection of this name; [`NotRun`] if its folder does not exist.
 pub fn load(name: &str) -> Result<Collection> {
     load_from(&folder().join(name))
 }

@@ -1,4 +1,5 @@
-//! The manual's back-of-book index as a test collection: who made the index judged which pages an entry is about.
+//! The manual's back-of-book index as a test collection: the authors of the index judged which pages are
+//! relevant to an entry.
 
 use crate::Result;
 use crate::judged::{Collection, Document, Question};
@@ -8,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::Path;
 
-/// The manual with each index entry of two words or more as a question, and the pages that it points to as the
-/// relevant documents.
+/// The manual, with each index entry of two words or more as a question, and the pages to which it points as
+/// the relevant documents.
 pub fn load() -> Result<Collection> {
     let documents: Vec<Document> = manual::pages()?
         .into_iter()
@@ -22,7 +23,7 @@ pub fn load() -> Result<Collection> {
     Ok(Collection { documents, questions })
 }
 
-/// Entries whose words, those of the entries that they stand under included, are two or more.
+/// Entries with two words or more, including the words of their parent entries.
 fn questions(html: &str, pages: &HashSet<&str>) -> Vec<Question> {
     let mut judged: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for entry in entries(html) {
@@ -42,7 +43,7 @@ fn questions(html: &str, pages: &HashSet<&str>) -> Vec<Question> {
         .collect()
 }
 
-/// An entry: a `dt` element, under the entries of the lists around it.
+/// An entry: a `dt` element, below the entries of the enclosing lists.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Entry {
     words: String,
@@ -103,7 +104,7 @@ impl Walk {
     }
 }
 
-/// The page that an index link points to, without the place in it.
+/// The page to which an index link points, without the anchor.
 fn page_of(tag: &str) -> Option<String> {
     if !tag.contains("class=\"indexterm\"") {
         return None;
@@ -114,7 +115,7 @@ fn page_of(tag: &str) -> Option<String> {
     Some(Path::new(page).file_name()?.to_str()?.to_owned())
 }
 
-/// The words of an entry, without entities and the commas between its links.
+/// The words of an entry, without entities and without the commas between its links.
 fn plain(term: &str) -> String {
     let term = term.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");
     term.split(|c: char| c.is_whitespace() || c == ',')

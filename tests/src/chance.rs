@@ -1,34 +1,35 @@
-//! Random choices that a seed repeats.
+//! Random choices that can be repeated with a seed.
 
 use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A generator of random numbers: SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators",
-/// 2014), which takes any seed.
+/// A random number generator: SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
+/// Generators", 2014), which accepts any seed.
 #[derive(Debug)]
 pub struct Chance {
     state: Cell<u64>,
 }
 
 impl Chance {
-    /// The choices of one seed.
+    /// A generator with this seed.
     pub fn of(seed: u64) -> Self {
         Self { state: Cell::new(seed) }
     }
 
-    /// A seed that the environment variable gives, so that a failure can be had again, or one of this moment.
+    /// The seed in the environment variable, so that a failure can be reproduced; otherwise a seed from the
+    /// current time.
     pub fn seed(variable: &str) -> u64 {
         let given = std::env::var(variable).ok().and_then(|seed| seed.parse().ok());
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64);
         given.unwrap_or_else(now)
     }
 
-    /// A number under `end`, or 0 where there is none.
+    /// A number below `end`; 0 if `end` is 0.
     pub fn below(&self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
 
-    /// One of some values.
+    /// One of the values.
     pub fn pick<'v, T>(&self, values: &'v [T]) -> &'v T {
         &values[self.below(values.len())]
     }

@@ -1,10 +1,10 @@
-//! Many rows into a table.
+//! Copies many rows into a table.
 
 use crate::Result;
 use crate::session::Session;
 use futures_util::SinkExt;
 
-/// Bytes that are sent at once.
+/// Number of bytes that are sent at once.
 const PIECE: usize = 1 << 20;
 
 /// Appends rows of text values to a table by COPY.
@@ -27,7 +27,7 @@ pub async fn copy_rows(
     Ok(copy.as_mut().finish().await?)
 }
 
-/// A value in COPY's text format; NUL, which no text can hold, is left out.
+/// A value in COPY's text format, without NUL, which a `text` value cannot contain.
 fn escaped(text: &str) -> String {
     let text = text.replace('\0', "").replace('\\', "\\\\").replace('\t', "\\t");
     text.replace('\n', "\\n").replace('\r', "\\r")

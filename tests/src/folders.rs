@@ -1,4 +1,4 @@
-//! Folders that servers use, and programs that are run to their end.
+//! Folders for servers, and running programs to completion.
 
 use crate::Result;
 use crate::install::{run_as_server_user, server_user};
@@ -10,11 +10,11 @@ use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Where servers have their files if there is room: in memory, as the hundreds of databases of the tests are hundreds of thousands
-/// of files, which some file systems remove in minutes.
+/// The folder for servers' files, if it has enough room. It is in memory, because the hundreds of databases
+/// of the tests have hundreds of thousands of files, which some file systems need minutes to remove.
 const MEMORY_FOLDER: &str = "/dev/shm";
 
-/// Room that all servers together may need.
+/// Room that all servers together may need, in bytes.
 const MEMORY_FOLDER_MIN_BYTES: u64 = 8 << 30;
 
 fn has_room(folder: &Path) -> bool {
@@ -24,8 +24,8 @@ fn has_room(folder: &Path) -> bool {
     })
 }
 
-/// A new folder with a short path, as socket paths are limited to 107 bytes, that the server's user owns. It is in `TMPDIR` if that
-/// is set.
+/// A new folder that the server's user owns. Its path is short, because socket paths are limited to 107
+/// bytes. It is in `TMPDIR` if that is set.
 pub fn open_folder() -> Result<TempDir> {
     let memory = Path::new(MEMORY_FOLDER);
     let is_chosen = std::env::var_os("TMPDIR").is_some();
@@ -36,7 +36,7 @@ pub fn open_folder() -> Result<TempDir> {
     Ok(folder)
 }
 
-/// Makes the server's user own a file or folder.
+/// Changes the owner of a file or folder to the server's user.
 pub fn give_to_server(path: &Path) -> Result<()> {
     if let Some((uid, gid)) = server_user()? {
         chown(path, Some(uid.as_raw()), Some(gid.as_raw()))?;
@@ -44,7 +44,7 @@ pub fn give_to_server(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies a folder, owned by the server's user.
+/// Copies a folder; the copy belongs to the server's user.
 pub fn copy_for_server(from: &Path, to: &Path) -> Result<()> {
     let mut copy = Command::new("cp");
     run_as_server_user(&mut copy)?;
@@ -52,7 +52,7 @@ pub fn copy_for_server(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program to its end and returns what it printed; an error where it fails.
+/// Runs a program to completion and returns its output; an error if the program fails.
 pub fn run(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {:?}", command.get_program()))?;
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();

@@ -1,4 +1,4 @@
-//! Runs tests that are asynchronous, may have to be alone, and may find that they cannot be run here.
+//! Runs asynchronous tests. A test may need to run alone, or may find that it cannot run here.
 
 use crate::Result;
 use crate::server;
@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use std::sync::RwLock;
 use std::time::Duration;
 
-/// Why a test was not run. Such a test is counted as ignored, with the reason printed, and not as passed.
+/// The reason why a test was not run. Such a test is counted as ignored instead of passed, and the reason is
+/// printed.
 #[derive(Debug)]
 pub struct NotRun(pub String);
 
@@ -23,14 +24,19 @@ impl fmt::Display for NotRun {
 
 impl std::error::Error for NotRun {}
 
-/// After this time a test has failed. The longest takes two minutes on an idle machine; what waits for a condition that never comes
-/// should not hold up all others.
+/// Time after which a test has failed. The longest test takes two minutes on an idle machine; a test whose
+/// condition never becomes true must not hold up the others.
 const MAX_TEST_TIME: Duration = Duration::from_secs(15 * 60);
+
+/// How long `RAGSTONE_HOSTILITY` has the attack of a table's owner go on, in seconds; beyond it a test has [`MAX_TEST_TIME`].
+pub fn time_of_attack() -> Option<Duration> {
+    std::env::var("RAGSTONE_HOSTILITY").ok().and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs)
+}
 
 /// Tests that measure a time or a memory hold it alone, all others share it.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-/// A test that may run beside others.
+/// A test that may run in parallel with others.
 pub fn test<F, T>(name: &str, body: F) -> Trial
 where
     F: FnOnce() -> T + Send + 'static,
@@ -42,7 +48,7 @@ where
     })
 }
 
-/// A test that measures, and so runs while no other does.
+/// A test that measures, and therefore runs alone.
 pub fn test_alone<F, T>(name: &str, body: F) -> Trial
 where
     F: FnOnce() -> T + Send + 'static,
@@ -55,7 +61,7 @@ where
     trial.with_kind(ALONE)
 }
 
-/// The kind of the tests that run while no other does.
+/// The kind of the tests that run alone.
 const ALONE: &str = "alone";
 
 fn outcome<F, T>(body: F) -> std::result::Result<Completion, Failed>
@@ -65,10 +71,9 @@ where
 {
     server::forget_logs();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(async { tokio::time::timeout(MAX_TEST_TIME, body()).await });
-    match ended
-        .unwrap_or_else(|_| Err(anyhow!("it has not ended after {} minutes", MAX_TEST_TIME.as_secs() / 60)))
-    {
+    let limit = MAX_TEST_TIME + time_of_attack().unwrap_or_default();
+    let ended = runtime.block_on(async { tokio::time::timeout(limit, body()).await });
+    match ended.unwrap_or_else(|_| Err(anyhow!("it has not ended after {} minutes", limit.as_secs() / 60))) {
         Ok(()) => Ok(Completion::Completed),
         Err(error) => match error.downcast_ref::<NotRun>() {
             Some(NotRun(reason)) => Ok(Completion::ignored_with(reason)),
@@ -77,7 +82,7 @@ where
     }
 }
 
-/// The error with its causes, and the places in the tests that it came through.
+/// The error with its causes, and the lines of the tests in its backtrace.
 fn report(error: &anyhow::Error) -> String {
     let backtrace = error.backtrace().to_string();
     let ours = |line: &&str| ["/it/", "/quality/"].iter().any(|folder| line.contains(folder));
@@ -85,8 +90,9 @@ fn report(error: &anyhow::Error) -> String {
     format!("{error:#}\n{places}")
 }
 
-/// Runs the tests that the command line selects, those that are alone last, then stops the shared server. More tests than there are
-/// processors run at a time, since each waits for other processes now and then.
+/// Runs the tests that the command line selects, those that run alone last, and then stops the shared server.
+/// More tests than processors run at the same time, because each test waits for other processes part of the
+/// time.
 pub fn run(mut tests: Vec<Trial>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);

@@ -8,10 +8,10 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Name of the model that set-up installs.
+/// Name of the model that the set-up installs.
 pub const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
 
-/// Where a PostgreSQL keeps its parts.
+/// The paths of a PostgreSQL installation.
 #[derive(Debug, Clone)]
 pub struct Installation {
     /// Folder of the server's programs.
@@ -20,13 +20,13 @@ pub struct Installation {
     pub library: PathBuf,
     /// Folder of extension scripts and of the models.
     pub share: PathBuf,
-    /// Major version, 15 for PostgreSQL 15.20.
+    /// Major version; 15 for PostgreSQL 15.20.
     pub major: u32,
 }
 
 impl Installation {
-    /// The installation that the environment variable `PG_CONFIG` names, or PostgreSQL 15 where Debian puts it, with
-    /// Ragstone in it.
+    /// The installation that the environment variable `PG_CONFIG` names, otherwise PostgreSQL 15 in Debian's
+    /// location. Ragstone must be installed there.
     pub fn find() -> Result<Self> {
         let installation = Self::of(&pg_config())?;
         let module = installation.library.join("ragstone.so");
@@ -34,8 +34,8 @@ impl Installation {
         Ok(installation)
     }
 
-    /// An installation of a newer major version, with Ragstone in it, that the environment variable
-    /// `RAGSTONE_NEWER_PG_CONFIG` names; [`NotRun`] where it names none.
+    /// The installation of a newer major version, with Ragstone, that the environment variable
+    /// `RAGSTONE_NEWER_PG_CONFIG` names; [`NotRun`] if it is not set.
     pub fn newer() -> Result<Self> {
         let name = "RAGSTONE_NEWER_PG_CONFIG";
         let pg_config =
@@ -73,12 +73,13 @@ impl Installation {
         self.models().join(DEFAULT_MODEL)
     }
 
-    /// A program of the server, run as a user that `initdb` and `postgres` accept.
+    /// A program of the server, to be run as a user that `initdb` and `postgres` accept.
     pub fn command(&self, program: &str) -> Result<Command> {
         let mut command = Command::new(self.bin.join(program));
         run_as_server_user(&mut command)?;
         command.env("LC_ALL", "C").env_remove("PGDATABASE").env_remove("PGOPTIONS");
-        // With it a backend would look up the names for a backtrace at each error, in the time that a test measures.
+        // With this variable a backend would resolve the symbols of a backtrace at each error, which would
+        // add to the times that tests measure.
         command.env_remove("RUST_BACKTRACE");
         Ok(command)
     }
@@ -89,8 +90,8 @@ fn pg_config() -> String {
     std::env::var("PG_CONFIG").unwrap_or_else(|_| debian.to_owned())
 }
 
-/// The user and group that servers run as where the tests run as root, which PostgreSQL refuses: `postgres`, or the
-/// user that `RAGSTONE_TEST_USER` names. Nothing where the tests run as anybody else.
+/// The user and group that run servers if the tests run as root, which PostgreSQL refuses: `postgres`, or the
+/// user that `RAGSTONE_TEST_USER` names. None if the tests do not run as root.
 pub fn server_user() -> Result<Option<(Uid, Gid)>> {
     if !Uid::effective().is_root() {
         return Ok(None);
@@ -101,8 +102,8 @@ pub fn server_user() -> Result<Option<(Uid, Gid)>> {
     Ok(Some((user.uid, user.gid)))
 }
 
-/// A user who is neither root nor the one that servers run as, for tests of what others may not do. [`NotRun`] where
-/// the tests cannot become somebody else.
+/// A user that is neither root nor the servers' user, for tests of denied access. [`NotRun`] if the tests
+/// cannot switch users.
 pub fn stranger() -> Result<(Uid, Gid)> {
     let server = server_user()?.ok_or_else(|| NotRun("only root can act as another user".to_owned()))?;
     let user = User::from_name("nobody")?.filter(|user| user.uid != server.0);

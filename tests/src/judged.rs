@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-/// A document to be found.
+/// A document of the collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// Its key.
     pub id: String,
-    /// Its title, or empty.
+    /// Its title; may be empty.
     pub title: String,
     /// Its text.
     pub text: String,
@@ -18,9 +18,9 @@ pub struct Document {
 pub struct Question {
     /// Its key.
     pub id: String,
-    /// What is asked.
+    /// The text of the question.
     pub text: String,
-    /// Grade of each judged document, greater than zero where it is relevant.
+    /// Grade of each judged document; greater than 0 for a relevant document.
     pub grades: HashMap<String, u32>,
 }
 
@@ -29,9 +29,9 @@ pub struct Question {
 pub struct Collection {
     /// The documents.
     pub documents: Vec<Document>,
-    /// The questions that have a relevant document.
+    /// The questions with at least one relevant document.
     pub questions: Vec<Question>,
 }
 
-/// For each question's key the documents' keys in the order in which a search returned them.
+/// For each question's key, the keys of the documents in the order in which a search returned them.
 pub type Run = BTreeMap<String, Vec<String>>;

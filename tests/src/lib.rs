@@ -1,5 +1,5 @@
-//! What the integration tests and the benches of Ragstone share: temporary PostgreSQL servers, sessions that keep
-//! their notices, waits on conditions, retrieval collections with their measures.
+//! Shared code of Ragstone's integration tests and benches: temporary PostgreSQL servers, sessions that keep
+//! their notices, waits on conditions, and retrieval collections with their measures.
 
 pub mod asking;
 pub mod beir;
@@ -28,5 +28,5 @@ pub mod troubles;
 pub mod wait;
 pub mod writers;
 
-/// What the fixtures return; a test fails with the error's text.
+/// Result of the fixtures; a test fails with the error's text.
 pub type Result<T> = anyhow::Result<T>;

@@ -1,4 +1,4 @@
-//! The PostgreSQL manual as set-up converts it: one row per page.
+//! The PostgreSQL manual as the set-up converts it: one row per page.
 
 use crate::Result;
 use crate::harness::NotRun;
@@ -18,7 +18,7 @@ pub struct Page {
     pub body: String,
 }
 
-/// Folder of the manual's HTML pages: `RAGSTONE_MANUAL_HTML`, or where Debian's package puts them.
+/// Folder of the manual's HTML pages: `RAGSTONE_MANUAL_HTML`, or the location in Debian's package.
 pub fn html_folder() -> PathBuf {
     let debian = || PathBuf::from("/usr/share/doc/postgresql-doc-15/html");
     std::env::var_os("RAGSTONE_MANUAL_HTML").map_or_else(debian, PathBuf::from)

@@ -1,4 +1,4 @@
-//! Measures of a ranking.
+//! Quality measures of a ranking.
 
 use crate::judged::{Collection, Question, Run};
 use std::collections::HashSet;
@@ -7,11 +7,11 @@ use std::fmt;
 /// Means over the questions of a collection.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Scores {
-    /// Normalised discounted cumulative gain of the first ten.
+    /// Normalised discounted cumulative gain of the first ten results.
     pub ndcg_10: f64,
-    /// Share of the relevant documents that are among the first hundred.
+    /// Share of the relevant documents that are among the first hundred results.
     pub recall_100: f64,
-    /// Mean of one over the rank of the first relevant document, zero where it is not among the first ten.
+    /// Mean reciprocal rank of the first relevant document; 0 if it is not among the first ten results.
     pub mrr_10: f64,
 }
 
@@ -22,7 +22,7 @@ impl fmt::Display for Scores {
     }
 }
 
-/// Scores of a run; a question without a ranking counts as zero.
+/// Scores of a run; a question without a ranking counts as 0.
 pub fn score(collection: &Collection, run: &Run) -> Scores {
     let mut sum = Scores::default();
     for question in &collection.questions {
@@ -36,8 +36,8 @@ pub fn score(collection: &Collection, run: &Run) -> Scores {
     Scores { ndcg_10: sum.ndcg_10 / count, recall_100: sum.recall_100 / count, mrr_10: sum.mrr_10 / count }
 }
 
-/// nDCG@k as trec_eval and so BEIR computes it: the gain is the grade itself, the discount log2 of the rank plus one
-/// (Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques, TOIS 2002).
+/// nDCG@k as computed by trec_eval, and therefore BEIR: the gain is the grade itself, the discount log2 of
+/// the rank plus one (Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques, TOIS 2002).
 pub fn ndcg(question: &Question, ranking: &[&str], k: usize) -> f64 {
     let gain = |grades: &mut dyn Iterator<Item = u32>| -> f64 {
         grades.take(k).enumerate().map(|(index, grade)| f64::from(grade) / ((index + 2) as f64).log2()).sum()
@@ -58,7 +58,7 @@ pub fn recall(question: &Question, ranking: &[&str], k: usize) -> f64 {
     if relevant == 0 { 0.0 } else { found as f64 / relevant as f64 }
 }
 
-/// One over the rank of the first relevant document among the first `k`, or zero.
+/// The reciprocal rank of the first relevant document among the first `k`; 0 if there is none.
 pub fn reciprocal_rank(question: &Question, ranking: &[&str], k: usize) -> f64 {
     let first = ranking.iter().take(k).position(|id| grade(question, id) > 0);
     first.map_or(0.0, |index| 1.0 / (index + 1) as f64)
@@ -68,7 +68,7 @@ fn grade(question: &Question, id: &str) -> u32 {
     question.grades.get(id).copied().unwrap_or(0)
 }
 
-/// A document found twice, by two of its chunks, counts where it came first.
+/// Removes repeated documents: a document that was found by two of its chunks counts at its first rank.
 fn distinct(ranking: &[String]) -> Vec<&str> {
     let mut seen = HashSet::new();
     ranking.iter().map(String::as_str).filter(|id| seen.insert(*id)).collect()
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn ndcg_of_binary_grades() {
-        // One relevant at rank 1 and one at rank 3: (1 + 1/2) / (1 + 1/log2(3)).
+        // Relevant documents at rank 1 and rank 3: (1 + 1/2) / (1 + 1/log2(3)).
         let question = question(&[("a", 1), ("b", 1)]);
         close(ndcg(&question, &["a", "x", "b"], 10), 1.5 / (1.0 + 1.0 / 3f64.log2()));
         close(ndcg(&question, &["b", "a"], 10), 1.0);
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn ndcg_of_graded_grades() {
-        // Gains 1, 3 against the ideal 3, 1.
+        // Gains 1, 3 compared with the ideal order 3, 1.
         let question = question(&[("a", 3), ("b", 1)]);
         close(ndcg(&question, &["b", "a"], 10), (1.0 + 3.0 / 3f64.log2()) / (3.0 + 1.0 / 3f64.log2()));
     }

@@ -1,4 +1,4 @@
-//! PgBouncer before a server, as applications with many connections have it.
+//! PgBouncer in front of a server, as used by applications with many connections.
 
 use crate::Result;
 use crate::harness::NotRun;
@@ -15,11 +15,11 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// The port in the pooler's socket's name.
+/// The port in the name of the pooler's socket.
 pub const POOLED: u16 = 6432;
 
-/// A PgBouncer that gives a connection to the server to whoever begins a transaction, and takes it back at its end. It ends when
-/// it is dropped.
+/// A PgBouncer in transaction mode: a client gets a server connection when it starts a transaction, and
+/// returns it at the transaction's end. Dropping it ends the process.
 #[derive(Debug)]
 pub struct PgBouncer {
     folder: PathBuf,
@@ -27,8 +27,9 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// One with so many connections to each database for each role; these roles may connect. [`NotRun`] where there is no
-    /// PgBouncer: the environment variable `RAGSTONE_PGBOUNCER` names the program, or it is where Debian puts it.
+    /// Starts one with `connections` server connections for each database and role; `roles` may connect.
+    /// [`NotRun`] if there is no PgBouncer: the environment variable `RAGSTONE_PGBOUNCER` names the program;
+    /// otherwise Debian's location is used.
     pub async fn before(server: &Server, connections: u32, roles: &[&str]) -> Result<Self> {
         let program = program()?;
         let folder = server.folder().to_owned();
@@ -62,8 +63,9 @@ impl PgBouncer {
         Ok(bouncer)
     }
 
-    /// A client's connection. Only statements that are sent whole, by `simple_query` or `batch_execute`, need a connection to the
-    /// server for one transaction alone: others are prepared in one and executed in the next.
+    /// A client connection. Only statements that are sent in one message, by `simple_query` or
+    /// `batch_execute`, use the server connection of a single transaction: other statements are prepared in
+    /// one transaction and executed in the next.
     pub async fn connect_as(&self, role: &str, database: &str) -> Result<Session> {
         Session::open_at(&self.folder, POOLED, role, database).await
     }
@@ -88,7 +90,8 @@ fn program() -> Result<PathBuf> {
     .into())
 }
 
-/// It refuses to run as root, and nobody else may enter root's cache.
+/// A copy of the program for another user: PgBouncer refuses to run as root, and other users cannot enter
+/// root's cache.
 fn copied(program: &Path, folder: &Path) -> Result<PathBuf> {
     let to = folder.join("pgbouncer");
     fs::create_dir(&to)?;

@@ -1,4 +1,4 @@
-//! Servers whose calls of the C library are replaced by those of a program in `tests/fixtures`.
+//! Servers with a preloaded library from `tests/fixtures`, which replaces calls of the C library.
 
 use crate::Result;
 use crate::folders::{give_to_server, run};
@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Starts a server with `fixtures/NAME.c` preloaded. `variable` names a file for it, which is returned: it is empty and the
-/// server's user may write to it.
+/// Starts a server with `fixtures/NAME.c` preloaded. The environment variable `variable` holds the path of a
+/// file for the library, which is returned: the file is empty, and the server's user may write to it.
 pub async fn start(name: &str, variable: &str, options: Options) -> Result<(Server, PathBuf)> {
     let server = Server::prepare(options)?;
     let (library, file) = (server.folder().join(format!("{name}.so")), server.folder().join(name));

@@ -1,4 +1,4 @@
-//! What the kernel says about a process.
+//! The kernel's information about a process.
 
 use crate::Result;
 use crate::wait;
@@ -26,18 +26,18 @@ impl Process {
         Self::named(data_directory, |program| program.ends_with("ragstone-engine"))
     }
 
-    /// The supervisors of the server with this data directory. They connect to no database, so that
-    /// `pg_stat_activity` does not know them.
+    /// The supervisors of the server with this data directory. They connect to no database, so
+    /// `pg_stat_activity` does not show them.
     pub fn supervisors_of(data_directory: &Path) -> Vec<Self> {
         Self::named(data_directory, |program| program.starts_with("postgres: ragstone supervisor"))
     }
 
-    /// All processes of the server with this data directory, its engine too.
+    /// All processes of the server with this data directory, including its engine.
     pub fn all_of(data_directory: &Path) -> Vec<Self> {
         Self::named(data_directory, |_| true)
     }
 
-    /// Processes that stand in the data directory and whose title fits.
+    /// Processes whose working directory is the data directory and whose title matches.
     fn named(data_directory: &Path, fits: impl Fn(&str) -> bool) -> Vec<Self> {
         let Ok(data_directory) = data_directory.canonicalize() else { return Vec::new() };
         let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
@@ -49,19 +49,20 @@ impl Process {
             .collect()
     }
 
-    /// Whether the process runs. A zombie has ended when all its threads have, which hold its sockets until then.
+    /// True if the process runs. A zombie has ended only when all of its threads have, which keep its sockets
+    /// open until then.
     pub fn runs(self) -> bool {
         let has_threads = || self.threads().is_ok_and(|threads| threads > 1);
         self.status("State").is_some_and(|state| !state.starts_with('Z') || has_threads())
     }
 
-    /// Sends a signal; a process that is gone is no error.
+    /// Sends a signal; it is no error if the process has ended.
     pub fn signal(self, signal: Signal) {
         let _ = kill(Pid::from_raw(self.0), signal);
     }
 
-    /// Stops a process of PostgreSQL where it waits for its latch. Anywhere else it may hold a lock for a moment, for which all others
-    /// would wait without an end.
+    /// Stops a PostgreSQL process while it waits for its latch. Elsewhere it may hold a short-lived lock, for
+    /// which all other processes would then wait forever.
     pub async fn stop_at_latch(self) -> Result<()> {
         wait::until("the process waits for its latch", async || {
             self.signal(Signal::SIGSTOP);
@@ -80,7 +81,7 @@ impl Process {
         .await
     }
 
-    /// Bytes of memory that only this process has.
+    /// Memory that only this process uses, in bytes.
     pub fn private_bytes(self) -> Result<u64> {
         let text = self.read("smaps_rollup")?;
         let kilobytes: u64 = text
@@ -91,13 +92,13 @@ impl Process {
         Ok(kilobytes * 1024)
     }
 
-    /// Bytes of memory that belongs to no file and is not shared: without the server's buffers, which count as private
-    /// where only one process has touched them.
+    /// Memory that belongs to no file and is not shared, in bytes. It excludes the server's buffers, which
+    /// count as private if only one process has used them.
     pub fn anonymous_bytes(self) -> Result<u64> {
         self.bytes("RssAnon")
     }
 
-    /// Bytes of memory that the process has, shared or not.
+    /// Resident memory of the process, shared or not, in bytes.
     pub fn resident_bytes(self) -> Result<u64> {
         self.bytes("VmRSS")
     }
@@ -108,10 +109,11 @@ impl Process {
         Ok(kilobytes * 1024)
     }
 
-    /// Processor time that it has taken, all its threads together, in steps of 10 ms.
+    /// Processor time of all threads of the process, in steps of 10 ms.
     pub fn processor_time(self) -> Result<Duration> {
         let text = self.read("stat")?;
-        // The name in brackets may hold spaces; utime and stime are the 14th and 15th field, in hundredths of a second.
+        // The name in parentheses may contain spaces; utime and stime are the 14th and 15th fields, in
+        // hundredths of a second.
         let fields = text.rsplit_once(')').context("no name in stat")?.1.split_whitespace();
         let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
         Ok(Duration::from_millis(ticks * 10))
@@ -122,7 +124,7 @@ impl Process {
         Ok(fs::read_dir(self.path("task"))?.count())
     }
 
-    /// What its descriptors are open on.
+    /// The targets of its open file descriptors.
     pub fn open_files(self) -> Result<Vec<PathBuf>> {
         let descriptors = fs::read_dir(self.path("fd"))?;
         Ok(descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).collect())

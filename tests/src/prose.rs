@@ -5,7 +5,7 @@
 pub struct Block {
     /// Line of the file, from 1.
     pub line: usize,
-    /// What follows `sql` on the opening fence: `no-run` for a block that is only to be read.
+    /// The text after `sql` on the opening fence: `no-run` marks a block that is not executed.
     pub tag: String,
     /// Its text.
     pub sql: String,

@@ -1,4 +1,4 @@
-//! A provider that does what a test says, over real sockets: answers, streams, stalls, refuses, breaks off.
+//! A scripted provider with real sockets: it answers, streams, stalls, refuses and breaks off as a test requires.
 //!
 //! ```no_run
 //! use ragstone_tests::provider::{Provider, Reply};
@@ -29,7 +29,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use tls::Authority;
 
-/// A running provider. It ends when it is dropped.
+/// A running provider. Dropping it ends it.
 #[derive(Debug)]
 pub struct Provider {
     address: SocketAddr,
@@ -38,20 +38,20 @@ pub struct Provider {
     listening: Option<JoinHandle<()>>,
 }
 
-/// A request that came.
+/// A request that the provider has received.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     /// `POST`.
     pub method: String,
-    /// With its query.
+    /// Path with the query string.
     pub path: String,
-    /// Names in lower case.
+    /// Headers; names in lower case.
     pub headers: Vec<(String, String)>,
-    /// JSON, or a string of what is none.
+    /// The body as JSON; a JSON string if it is not JSON.
     pub body: Value,
-    /// Number of its connection, from 0.
+    /// Number of the connection, from 0.
     pub connection: usize,
-    /// Whether the client closed the connection before it had the whole answer.
+    /// True if the client closed the connection before it had received the whole answer.
     pub abandoned: bool,
 }
 
@@ -91,7 +91,7 @@ impl State {
         result
     }
 
-    /// Notes a request, and gives its number and what is done with it.
+    /// Records a request. Returns its number and the reply to it.
     fn begin(&self, seen: &Seen) -> (usize, Reply) {
         self.change(|shared| {
             let index = shared.requests.len();
@@ -106,7 +106,7 @@ impl State {
         })
     }
 
-    /// Notes that a request has been dealt with.
+    /// Records that a request was answered.
     fn end(&self, index: usize, abandoned: bool) {
         self.change(|shared| {
             shared.at_once -= 1;
@@ -116,29 +116,30 @@ impl State {
 }
 
 impl Provider {
-    /// A provider on a port of this host that answers one request after the other with the replies of the script; the
-    /// last one is repeated for ever.
+    /// Starts a provider on a local port, which answers requests one after the other with the replies of the
+    /// script; the last reply is repeated.
     ///
     /// # Errors
-    /// There is no port.
+    /// No port is available.
     pub fn start(script: impl IntoIterator<Item = Reply>) -> Result<Self> {
         Self::listen(script, None)
     }
 
-    /// The same with TLS, for the name `localhost` and the address 127.0.0.1. Its authority is in
-    /// [`Self::certificate`]: nobody trusts it who is not told to.
+    /// As [`Self::start`] with TLS, for the name `localhost` and the address 127.0.0.1. The certificate of
+    /// its authority is in [`Self::certificate`]; only clients that are configured with it trust the
+    /// provider.
     ///
     /// # Errors
-    /// There is no port, or no certificate.
+    /// No port is available, or the certificate cannot be created.
     pub fn start_tls(script: impl IntoIterator<Item = Reply>) -> Result<Self> {
         Self::listen(script, Some(Authority::new()?))
     }
 
-    /// The same, for clients that speak HTTP/2: many requests share a connection. [`Seen::abandoned`] says there that the
-    /// client has reset the request's own stream.
+    /// As [`Self::start_tls`], for clients that use HTTP/2: many requests share a connection.
+    /// [`Seen::abandoned`] is then true if the client has reset the request's own stream.
     ///
     /// # Errors
-    /// There is no port, or no certificate.
+    /// No port is available, or the certificate cannot be created.
     pub fn start_http2(script: impl IntoIterator<Item = Reply>) -> Result<Self> {
         Self::listen(script, Some(Authority::with_http2()?))
     }
@@ -184,7 +185,7 @@ impl Provider {
         }
     }
 
-    /// The authority's certificate, PEM.
+    /// The authority's certificate as PEM.
     pub fn certificate(&self) -> Option<&str> {
         self.authority.as_ref().map(Authority::certificate)
     }
@@ -197,7 +198,7 @@ impl Provider {
         Ok(std::fs::write(file, self.certificate().unwrap_or_default())?)
     }
 
-    /// Goes on with another script.
+    /// Continues with another script.
     pub fn script(&self, script: impl IntoIterator<Item = Reply>) {
         self.state.change(|shared| shared.script = script.into_iter().collect());
     }
@@ -207,23 +208,23 @@ impl Provider {
         self.state.lock().requests.clone()
     }
 
-    /// Connections so far.
+    /// Number of connections so far.
     pub fn connections(&self) -> usize {
         self.state.lock().connections
     }
 
-    /// Most requests that were being answered at the same time.
+    /// Maximum number of requests that were being answered at the same time.
     pub fn most_at_once(&self) -> usize {
         self.state.lock().most_at_once
     }
 
-    /// Waits until so many requests have come, for [`SOON`] at most. False if they did not.
+    /// Waits until `count` requests have arrived, for at most [`SOON`]. Returns false if they have not.
     pub fn wait_for_requests(&self, count: usize) -> bool {
         self.wait(|shared| shared.requests.len() >= count)
     }
 
-    /// Waits until a client has closed the connection of this request before it had the whole answer, for
-    /// [`SOON`] at most. False if it did not.
+    /// Waits until a client has closed the connection of this request before it had received the whole
+    /// answer, for at most [`SOON`]. Returns false if it has not.
     pub fn wait_until_abandoned(&self, request: usize) -> bool {
         self.wait(|shared| shared.requests.get(request).is_some_and(|request| request.abandoned))
     }
@@ -251,7 +252,7 @@ impl Drop for Provider {
                 let _ = stream.shutdown(Shutdown::Both);
             }
         });
-        // Wakes the listener, which sees that it is over.
+        // Wakes the listener, which then notices that it must end.
         let _ = TcpStream::connect(self.address);
         if let Some(listening) = self.listening.take() {
             let _ = listening.join();

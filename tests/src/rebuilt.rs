@@ -1,10 +1,10 @@
-//! Collections of the table `t`, compared with ones that are made anew of the same rows.
+//! Compares collections of the table `t` with collections that are newly created from the same rows.
 
 use crate::Result;
 use crate::session::Session;
 use anyhow::ensure;
 
-/// Makes a collection of the table `t`, with more arguments, each after a comma.
+/// Creates a collection of the table `t`, with more arguments, each after a comma.
 pub async fn create(session: &Session, name: &str, more: &str) -> Result<()> {
     session
         .batch_execute(&format!(
@@ -15,8 +15,8 @@ pub async fn create(session: &Session, name: &str, more: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless the collection that was made by [`create`] with the same arguments is as one that is made now, and nothing is
-/// left to do in the database.
+/// Fails unless the collection that [`create`] has made with the same arguments equals one that is created
+/// now, and no work is left in the database.
 pub async fn check(session: &Session, name: &str, more: &str) -> Result<()> {
     let left: i64 = session.value("SELECT count(*) FROM rag._queue").await?;
     ensure!(left == 0, "{left} changes are left in the queue");

@@ -1,4 +1,4 @@
-//! Texts to embed, and how embeddings are compared.
+//! Texts to embed, and the comparison of embeddings.
 
 use crate::Result;
 use anyhow::ensure;
@@ -28,7 +28,8 @@ pub fn cosine(a: &Vector, b: &Vector) -> f64 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
-/// Fails unless both lists are the same embeddings, up to what batches of another shape change in the last digits.
+/// Fails unless both lists contain the same embeddings, apart from differences in the last digits that depend
+/// on the shape of a batch.
 pub fn same(actual: &[Vector], expected: &[Vector]) -> Result<()> {
     ensure!(actual.len() == expected.len(), "{} embeddings, expected {}", actual.len(), expected.len());
     for (number, (actual, expected)) in actual.iter().zip(expected).enumerate() {

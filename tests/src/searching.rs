@@ -10,12 +10,12 @@ use anyhow::Context;
 /// The modes of `rag.search`.
 pub const MODES: &[&str] = &["vector", "text", "hybrid"];
 
-/// How documents are cut.
+/// How documents are split into chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// One chunk per document, of title and text, of which the model reads the beginning.
+    /// One chunk per document, with title and text; the model reads only its beginning.
     Whole,
-    /// As `rag.create_collection` does without options, Markdown or plain text.
+    /// The defaults of `rag.create_collection`, for Markdown or plain text.
     Default(&'static str),
 }
 
@@ -44,7 +44,7 @@ impl Loaded {
         copy_rows(&session, name, rows).await?;
         session.batch_execute("SET rag.overlong_input = 'ignore'").await?;
         let options = match cut {
-            // No document is this long, so each is one chunk.
+            // No document is as long as this, so each is one chunk.
             Cut::Whole => "chunk_size => 1000000".to_owned(),
             Cut::Default(splitter) => format!("title => 'title', splitter => '{splitter}'"),
         };
@@ -55,12 +55,13 @@ impl Loaded {
         Ok(Self { name: name.to_owned(), judged, session })
     }
 
-    /// Searches for every question and scores what is found. Documents found by several chunks count once.
+    /// Searches for every question and scores the results. Documents that were found by several chunks count
+    /// once.
     pub async fn scores(&self, mode: &str) -> Result<Scores> {
         Ok(score(&self.judged, &self.run(mode, "").await?))
     }
 
-    /// What a mode finds for every question, with further arguments of `rag.search`.
+    /// The results of a mode for every question, with further arguments of `rag.search`.
     pub async fn run(&self, mode: &str, arguments: &str) -> Result<Run> {
         let sql = format!(
             "SELECT source_key ->> 'id' FROM rag.search($1, $2, k => 100, mode => $3, per_source => true{arguments})
@@ -75,7 +76,7 @@ impl Loaded {
         Ok(run)
     }
 
-    /// The session that the collection was made in.
+    /// The session in which the collection was created.
     pub fn session(&self) -> &Session {
         &self.session
     }

@@ -20,10 +20,10 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The port in the socket's name; nothing listens on the network.
+/// The port in the socket's name; no server listens on the network.
 pub const PORT: u16 = 5432;
 
-/// How a server is set up.
+/// Settings of a server.
 #[derive(Debug, Default, Clone)]
 pub struct Options {
     settings: Vec<(String, String)>,
@@ -38,10 +38,10 @@ impl Options {
     }
 }
 
-/// A running PostgreSQL server in a folder of its own, stopped when it is dropped.
+/// A running PostgreSQL server in a folder of its own. Dropping it stops the server.
 #[derive(Debug)]
 pub struct Server {
-    /// The installation that it runs.
+    /// The installation that the server uses.
     pub install: Installation,
     folder: TempDir,
     process: Mutex<Option<Child>>,
@@ -95,13 +95,15 @@ impl Server {
         Ok(server)
     }
 
-    /// What `pg_upgrade` makes of a server that was stopped, with another installation. It is not started yet.
+    /// The result of `pg_upgrade` for a stopped server, with another installation. The new server is not
+    /// started yet.
     pub fn upgraded_from(old: &Self, install: Installation) -> Result<Self> {
-        // Since 18 initdb turns checksums on, and pg_upgrade needs both servers to have them or neither.
+        // Since PostgreSQL 18 initdb enables checksums, and pg_upgrade requires the same setting in both
+        // servers.
         let options: &[&str] = if install.major < 18 { &[] } else { &["--no-data-checksums"] };
         let folder = template::make(&install, options)?;
         let mut upgrade = install.command("pg_upgrade")?;
-        // It leaves scripts where it stands.
+        // pg_upgrade writes scripts to its working directory.
         upgrade.current_dir(folder.path()).args(["--username", "postgres", "--old-bindir"]);
         upgrade.arg(&old.install.bin).arg("--new-bindir").arg(&install.bin);
         upgrade.arg("--old-datadir").arg(old.data()).arg("--new-datadir").arg(folder.path().join("data"));
@@ -119,7 +121,7 @@ impl Server {
         }
     }
 
-    /// Sets a variable for a server that is not started yet.
+    /// Sets an environment variable for a server that is not started yet.
     #[must_use]
     pub fn with_environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -166,7 +168,7 @@ impl Server {
         .await
     }
 
-    /// Ends the server: SIGINT for a fast shutdown, SIGQUIT for an immediate one. Waits for its end.
+    /// Stops the server: SIGINT for a fast shutdown, SIGQUIT for an immediate one. Waits until it has ended.
     pub fn stop(&self, signal: Signal) -> Result<()> {
         let Some(mut child) = self.child().take() else {
             return Ok(());
@@ -184,20 +186,21 @@ impl Server {
         Ok(())
     }
 
-    /// Kills the postmaster and waits until all that it had started is gone: a new one refuses to start before.
+    /// Kills the postmaster and waits until all processes that it had started have ended: a new postmaster
+    /// refuses to start before.
     pub async fn crash(&self) -> Result<()> {
         self.stop(Signal::SIGKILL)?;
         let left = async || Ok(Process::all_of(&self.data()).is_empty().then_some(()));
         wait::until("the server's other processes end", left).await
     }
 
-    /// Starts it again after [`Server::stop`].
+    /// Starts the server again after [`Server::stop`].
     pub async fn restart(&self) -> Result<()> {
         self.launch()?;
         self.wait_ready().await
     }
 
-    /// Another session in the database of this one.
+    /// Another session in the same database as this one.
     pub async fn connect_beside(&self, session: &Session) -> Result<Session> {
         self.connect(&session.value::<String>("SELECT current_database()::text").await?).await
     }
@@ -245,17 +248,17 @@ impl Server {
         self.folder.path().join("data")
     }
 
-    /// A folder for what a test needs beside the server.
+    /// A folder for the test's own files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Folder of the engine's socket where `rag.socket_directory` is not set.
+    /// Folder of the engine's socket if `rag.socket_directory` is not set.
     pub fn socket_directory(&self) -> PathBuf {
         self.data().join("pg_stat_tmp")
     }
 
-    /// What the server and its engine have logged.
+    /// The log of the server and its engine.
     pub fn log(&self) -> Result<String> {
         Ok(String::from_utf8_lossy(&fs::read(self.folder.path().join("log"))?).into_owned())
     }
@@ -270,7 +273,7 @@ impl Server {
         Process::supervisors_of(&self.data())
     }
 
-    /// Waits until exactly one engine runs and answers, and returns it.
+    /// Waits until exactly one engine runs and responds, and returns it.
     pub async fn engine(&self, session: &Session) -> Result<Process> {
         wait::until("the engine answers", async || {
             let answers = session.execute("SELECT rag.embed('ready')", &[]).await.is_ok();
@@ -308,7 +311,7 @@ pub(crate) fn forget_logs() {
     LOGS.with_borrow_mut(Vec::clear);
 }
 
-/// The ends of the logs of the servers that the running test had of its own.
+/// The ends of the logs of the running test's own servers.
 pub(crate) fn logs() -> String {
     LOGS.with_borrow(|logs| {
         let tails = logs.iter().map(|log| {
@@ -321,7 +324,7 @@ pub(crate) fn logs() -> String {
 
 static SHARED: Mutex<Option<Arc<Server>>> = Mutex::new(None);
 
-/// The server of the tests that break nothing.
+/// The server for tests that leave it intact.
 pub async fn shared() -> Result<Arc<Server>> {
     let server = started_once()?;
     server.wait_ready().await?;
@@ -338,13 +341,13 @@ fn started_once() -> Result<Arc<Server>> {
     Ok(Arc::clone(slot.insert(server)))
 }
 
-/// Stops the shared server, where one was started, and removes what servers are copied from.
+/// Stops the shared server, if one was started, and removes the template of data directories.
 pub fn clean_up() {
     SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
     template::remove();
 }
 
-/// What `pg_upgrade` wrote down about restoring databases, the end of each.
+/// The ends of the logs that `pg_upgrade` wrote while it restored databases.
 fn restored_with(folder: &Path) -> String {
     let logs = fs::read_dir(folder.join("data/pg_upgrade_output.d")).into_iter().flatten().flatten();
     let logs = logs.flat_map(|entry| fs::read_dir(entry.path().join("log")).into_iter().flatten().flatten());

@@ -1,4 +1,4 @@
-//! Sessions that keep the notices and notifications they are sent.
+//! Sessions that keep the notices and notifications that they receive.
 
 use crate::Result;
 use crate::process::Process;
@@ -20,16 +20,17 @@ use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Notificat
 pub struct Refusal {
     /// SQLSTATE.
     pub code: String,
-    /// Its first line.
+    /// The first line of the message.
     pub message: String,
-    /// DETAIL, or empty.
+    /// DETAIL; may be empty.
     pub detail: String,
-    /// HINT, or empty.
+    /// HINT; may be empty.
     pub hint: String,
 }
 
 impl Refusal {
-    /// Fails where code, message or hint are not as expected; message and hint need only contain the given text.
+    /// Fails if code, message or hint differ from the expected ones; message and hint need only contain the
+    /// given text.
     pub fn expect(&self, code: &str, message: &str, hint: &str) -> Result<()> {
         let as_expected = self.code == code && self.message.contains(message) && self.hint.contains(hint);
         if !as_expected {
@@ -62,7 +63,7 @@ pub struct Session {
     socket: PathBuf,
 }
 
-/// Cancels what a session does, from anywhere.
+/// Cancels the statement of a session, from any task.
 #[derive(Clone)]
 pub struct Canceller {
     token: CancelToken,
@@ -70,7 +71,8 @@ pub struct Canceller {
 }
 
 impl Canceller {
-    /// Returns when the server has sent its signals: it sends two, and the second must not meet the session's next statement.
+    /// Returns once the server has sent its signals: it sends two, and the second one must not reach the
+    /// session's next statement.
     pub async fn cancel(&self) -> Result<()> {
         let mut stream = UnixStream::connect(&self.socket).await?;
         self.token.cancel_query_raw(&mut stream, NoTls).await?;
@@ -79,7 +81,7 @@ impl Canceller {
     }
 }
 
-/// What the server has sent unasked, and nobody has taken yet.
+/// Notices and notifications that the server has sent and that were not taken yet.
 #[derive(Debug, Default)]
 struct Inbox {
     notices: Vec<Refusal>,
@@ -110,7 +112,7 @@ impl Session {
         Self::open_at(folder, PORT, role, database).await
     }
 
-    /// The same over another socket in the folder, a pooler's.
+    /// As [`Self::open`], over another socket in the folder, such as a pooler's.
     pub async fn open_at(folder: &Path, port: u16, role: &str, database: &str) -> Result<Self> {
         let mut config = Config::new();
         config.host_path(folder).port(port).user(role).dbname(database).application_name("ragstone tests");
@@ -126,12 +128,12 @@ impl Session {
         Ok(Self { client, inbox, driver, socket })
     }
 
-    /// For whoever is to cancel what this session does.
+    /// A handle that cancels statements of this session.
     pub fn canceller(&self) -> Canceller {
         Canceller { token: self.client.cancel_token(), socket: self.socket.clone() }
     }
 
-    /// The one value that a query gives.
+    /// The single value that a query returns.
     pub async fn value<T>(&self, sql: &str) -> Result<T>
     where
         T: for<'a> FromSql<'a>,
@@ -139,7 +141,7 @@ impl Session {
         self.value_of(sql, &[]).await
     }
 
-    /// The one value that a query with parameters gives.
+    /// The single value that a query with parameters returns.
     pub async fn value_of<T>(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<T>
     where
         T: for<'a> FromSql<'a>,
@@ -176,7 +178,7 @@ impl Session {
         Ok(Process(self.value("SELECT pg_catalog.pg_backend_pid()").await?))
     }
 
-    /// Ends the session and waits until its backend is gone.
+    /// Ends the session and waits until its backend has exited.
     pub async fn close(self) -> Result<()> {
         let backend = self.backend().await?;
         let Self { client, driver, .. } = self;
@@ -190,7 +192,7 @@ impl Session {
     }
 }
 
-/// What the server said, where the error is the server's.
+/// The server's error message, if the error is the server's.
 pub fn refusal_in(error: &tokio_postgres::Error) -> Result<Refusal> {
     error.as_db_error().map(Refusal::from).with_context(|| format!("not an error of the server: {error:?}"))
 }

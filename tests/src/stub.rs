@@ -1,4 +1,4 @@
-//! Something else that sits where the engine's socket should be.
+//! A stub that listens on the socket of the engine.
 
 use crate::Result;
 use crate::install::server_user;
@@ -18,21 +18,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// What the stub does with its clients.
+/// The behaviour of the stub towards its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// Answers the first request as an engine of another protocol would.
+    /// Responds to the first request like an engine with another protocol.
     OtherProtocol,
-    /// Never accepts, so that its backlog fills.
+    /// Never accepts a connection, so that its backlog fills.
     Deaf,
-    /// Answers a request for embeddings after [`SLOW_SIGNS`] signs of progress.
+    /// Responds to a request for embeddings after [`SLOW_SIGNS`] progress messages.
     Slow,
 }
 
-/// How many signs of progress [`Manner::Slow`] gives before an answer, one each [`SLOW_INTERVAL`].
+/// Number of progress messages that [`Manner::Slow`] sends before a response, one in each [`SLOW_INTERVAL`].
 pub const SLOW_SIGNS: u32 = 60;
 
-/// Time between two signs of progress.
+/// Time between two progress messages.
 pub const SLOW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A running stub.
@@ -42,8 +42,8 @@ pub struct Stub {
 }
 
 impl Stub {
-    /// Starts `program` (the crate's own binary `ragstone-stub`) in place of `server`'s engine, as the server's user,
-    /// and waits until it listens.
+    /// Starts `program` (the crate's own binary `ragstone-stub`) in place of `server`'s engine, as the
+    /// server's user, and waits until it listens.
     pub fn start(server: &Server, program: &str, manner: Manner) -> Result<Self> {
         let mut command = Self::command(server, program)?;
         if let Some(user) = server_user()? {
@@ -52,8 +52,8 @@ impl Stub {
         Self::spawn(command.arg(format!("{manner:?}")).arg(server.socket_directory()))
     }
 
-    /// Starts `program` as another user than the server's, in a folder where both may write, on a socket to which
-    /// everybody may connect.
+    /// Starts `program` as another user than the server's, in a folder to which both may write, on a socket
+    /// to which any user may connect.
     pub fn start_as(user: (Uid, Gid), server: &Server, program: &str, folder: &Path) -> Result<Self> {
         let mut command = Self::command(server, program)?;
         run_as(&mut command, user);
@@ -62,7 +62,7 @@ impl Stub {
         Ok(stub)
     }
 
-    /// A copy that every user can execute, wherever the build folder is.
+    /// A copy of the program that every user can execute, wherever the build folder is.
     fn command(server: &Server, program: &str) -> Result<Command> {
         let copy = server.folder().join("ragstone-stub");
         fs::copy(program, &copy)?;
@@ -92,19 +92,19 @@ impl Drop for Stub {
     }
 }
 
-/// The stub's own main function: manner and socket directory as arguments.
+/// The stub's main function; its arguments are the manner and the socket directory.
 pub fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let manner = arguments.next().context("no manner given")?;
     let folder = PathBuf::from(arguments.next().context("no folder given")?);
-    // With the lock held, an engine that the supervisor starts leaves at once.
+    // While the stub holds the lock, an engine that the supervisor starts exits at once.
     let lock = File::options().create(true).append(true).open(folder.join(protocol::lock_name()))?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)?;
     let listener = UnixListener::from(listen_at(&folder.join(protocol::socket_name()))?);
     println!("listening");
     if manner == format!("{:?}", Manner::OtherProtocol) {
         for client in listener.incoming() {
-            // A client that goes away is no reason to stop.
+            // The stub continues if a client disconnects.
             let _ = answer_hello(&mut client?, PROTOCOL + 1);
         }
     }
@@ -148,6 +148,7 @@ fn answer_slowly(mut client: UnixStream) -> Result<()> {
             dimensions: 1,
             values: vec![1.0; texts.len()],
             tokens: vec![1; texts.len()],
+            unknown: 0,
             max_tokens: 1,
             fingerprint: "slow".to_owned(),
         };

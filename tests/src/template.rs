@@ -1,4 +1,4 @@
-//! A data directory as initdb makes it, made once and copied for each server.
+//! A data directory that initdb creates once, and which is copied for each server.
 
 use crate::Result;
 use crate::install::Installation;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
-/// What every test server has.
+/// Settings of every test server.
 const SETTINGS: &[(&str, &str)] = &[
     ("listen_addresses", "''"),
     ("shared_preload_libraries", "''"),
@@ -30,12 +30,12 @@ pub fn data_directory(install: &Installation) -> Result<PathBuf> {
     Ok(slot.insert(make(install, &[])?).path().join("data"))
 }
 
-/// Removes it.
+/// Removes the template.
 pub fn remove() {
     TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner).take();
 }
 
-/// Makes a new one with further options of initdb, in the folder `data` of a folder.
+/// Creates a new data directory with further options of initdb, as `data` in a new folder.
 pub fn make(install: &Installation, options: &[&str]) -> Result<TempDir> {
     let folder = open_folder()?;
     let data = folder.path().join("data");

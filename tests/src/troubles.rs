@@ -1,5 +1,6 @@
-//! Troubles of all kinds at once: providers that refuse, stall, limit and break off, a role that holds advisory locks, and an engine
-//! that is killed, while pgbench writes in three databases with five collections.
+//! Many kinds of trouble at once: providers that refuse, stall, limit and break off connections, a role that
+//! holds advisory locks, and an engine that is killed, while pgbench writes in three databases with five
+//! collections.
 
 use crate::Result;
 use crate::chance::Chance;
@@ -15,14 +16,15 @@ use nix::sys::signal::Signal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Steps of all clients of a database in one round.
+/// Number of steps of all clients of a database in one round.
 const STEPS: i64 = 40 * CLIENTS;
 
-/// The collections of each database, each with the place of its model's provider, or none for the local model.
+/// The collections of each database, each with the index of its model's provider; None for the local model.
 const COLLECTIONS: [&[(&str, Option<usize>)]; 3] =
     [&[("calm", None)], &[("left", Some(0)), ("right", Some(1))], &[("far", Some(0)), ("near", None)]];
 
-/// How long a collection may take to become current: a row that was refused eight times is tried again after 128 seconds.
+/// Maximum time until a collection is current: a row that was refused eight times is tried again after 128
+/// seconds.
 const UNTIL_CURRENT: &str = "5min";
 
 const PROVIDERS: [&str; 2] = ["alpha", "beta"];
@@ -30,7 +32,7 @@ const PROVIDERS: [&str; 2] = ["alpha", "beta"];
 /// Dimensions of the providers' models.
 const DIMENSIONS: usize = 8;
 
-/// A server with databases, collections and providers, and what troubles them.
+/// A server with databases, collections and providers, and the troubles.
 pub struct World {
     /// The server.
     pub server: Server,
@@ -42,12 +44,12 @@ pub struct World {
 }
 
 impl World {
-    /// A server without troubles, but for the sessions that hold advisory locks.
+    /// A server without troubles, except for the sessions that hold advisory locks.
     ///
     /// # Errors
-    /// [`crate::harness::NotRun`] where there is no pgbench.
+    /// [`crate::harness::NotRun`] if there is no pgbench.
     pub async fn start(seed: u64) -> Result<Self> {
-        // The runtime that is the faster to load.
+        // The runtime that loads faster.
         let options = Options::default()
             .set("rag.engine_runtime", "onnxruntime")
             .set("rag.sync_max_attempts", "1000")
@@ -70,7 +72,8 @@ impl World {
         self.set_troubled(true);
     }
 
-    /// Ends the providers' troubles. Requests may take long from now on, since only a provider that stalls has to be given up soon.
+    /// Ends the providers' troubles. Requests may take long from now on; only while a provider stalls must
+    /// they end soon.
     pub async fn end_troubles(&self) -> Result<()> {
         self.set_troubled(false);
         for database in &self.databases {
@@ -88,7 +91,7 @@ impl World {
         }
     }
 
-    /// Writes in all databases, as fast as the clients can or so many steps in a second, and kills the engine meanwhile.
+    /// Writes in all databases, at full speed or `rate` steps per second, and kills the engine meanwhile.
     pub async fn round(&self, rate: Option<u32>) -> Result<()> {
         let written = AtomicBool::new(false);
         let writing = async {
@@ -117,7 +120,7 @@ impl World {
         Ok(())
     }
 
-    /// Waits until all collections are current, and fails unless they are what a rebuild gives.
+    /// Waits until all collections are current, and fails unless they equal rebuilt ones.
     pub async fn check(&self) -> Result<()> {
         for database in &self.databases {
             database.until_current(|_| true).await?;
@@ -129,19 +132,19 @@ impl World {
     }
 }
 
-/// The arguments of a collection for its model.
+/// The argument of a collection for its model.
 fn model(provider: Option<usize>) -> String {
     provider.map(|place| format!(", model => '{}/small'", PROVIDERS[place])).unwrap_or_default()
 }
 
-/// A database with pgbench's clients and collections of the table that they write.
+/// A database with pgbench's clients, and with collections of the table to which they write.
 pub struct Database {
     /// Its name.
     pub name: String,
     /// A session in it.
     pub session: Session,
     writers: Writers,
-    /// Its collections, each with the place of its model's provider, or none for the local model.
+    /// Its collections, each with the index of its model's provider; None for the local model.
     pub collections: &'static [(&'static str, Option<usize>)],
 }
 
@@ -165,7 +168,7 @@ impl Database {
         Ok(Self { name, session, writers, collections })
     }
 
-    /// Waits until each collection with such a provider is current.
+    /// Waits until each collection whose provider is wanted is current.
     async fn until_current(&self, is_wanted: impl Fn(Option<usize>) -> bool) -> Result<()> {
         for (collection, _) in self.collections.iter().filter(|(_, provider)| is_wanted(*provider)) {
             let wait = format!("SELECT rag.wait_until_current('{collection}', '{UNTIL_CURRENT}')");
@@ -214,7 +217,7 @@ impl TroubledProvider {
     }
 }
 
-/// A session of a role without rights that holds every advisory lock of the first numbers, until it is dropped.
+/// A session of a role without rights that holds all advisory locks with low numbers until it is dropped.
 async fn hold_advisory_locks(server: &Server, database: &Database) -> Result<Session> {
     let role = format!("locker_{}", database.name);
     database.session.batch_execute(&format!("CREATE ROLE {role} LOGIN")).await?;
@@ -225,7 +228,7 @@ async fn hold_advisory_locks(server: &Server, database: &Database) -> Result<Ses
     Ok(session)
 }
 
-/// Kills the engine when it is time.
+/// Kills the engine when `is_time` returns true.
 async fn kill_engine(server: &Server, is_time: impl AsyncFn() -> Result<bool>) -> Result<()> {
     wait::until("the clients have done the steps", async || Ok(is_time().await?.then_some(()))).await?;
     let engine = wait::until("an engine runs", async || Ok(server.engines().first().copied())).await?;

@@ -4,34 +4,35 @@ use crate::Result;
 use anyhow::bail;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long a condition that should come soon may take, before a test gives up; generous, as machines may be slow.
+/// Maximum time for a condition that should become true soon, before a test fails; it is generous, because
+/// machines may be slow.
 pub const SOON: Duration = Duration::from_secs(60);
 
-/// Time between two looks at a condition.
+/// Time between two checks of a condition.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A test that is about an hour, a day, a week or a month takes less than this.
+/// Maximum duration of a test that depends on the current hour, day, week or month.
 const TEST: Duration = Duration::from_secs(30);
 
-/// How often something is timed that has to be quick.
+/// Number of attempts for a measurement that has a time limit.
 const ATTEMPTS: usize = 5;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Waits for the next hour in UTC, where the present one ends so soon that a test could begin in one hour, day, week or month, and
-/// end in another.
+/// Waits for the next hour in UTC if the current hour ends so soon that a test could start in one hour, day,
+/// week or month, and end in another.
 pub async fn for_one_period() -> Result<()> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let left = HOUR - Duration::from_secs(since.as_secs() % HOUR.as_secs());
     if left < TEST {
-        // A step that is logged began some milliseconds ago.
+        // A logged step began some milliseconds before.
         tokio::time::sleep(left + Duration::from_secs(1)).await;
     }
     Ok(())
 }
 
-/// Checks that what `attempt` times takes less than `limit` on a machine that has nothing else to do: the quickest of
-/// [`ATTEMPTS`] counts, since other programs delay some of them.
+/// Checks that `attempt` takes less than `limit` on an otherwise idle machine: the fastest of [`ATTEMPTS`]
+/// counts, because other programs delay some of them.
 pub async fn at_best_within(
     limit: Duration,
     mut attempt: impl AsyncFnMut() -> Result<Duration>,
@@ -47,12 +48,12 @@ pub async fn at_best_within(
     bail!("it took {times:?} instead of less than {limit:?}")
 }
 
-/// Waits until `condition` gives a value, for [`SOON`] at most.
+/// Waits until `condition` returns a value, for at most [`SOON`].
 pub async fn until<T>(what: &str, condition: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
     until_within(SOON, what, condition).await
 }
 
-/// Waits until `condition` gives a value, for `limit` at most.
+/// Waits until `condition` returns a value, for at most `limit`.
 pub async fn until_within<T>(
     limit: Duration,
     what: &str,

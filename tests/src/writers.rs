@@ -1,4 +1,4 @@
-//! pgbench's clients, which write to the table `t` in all the ways that a row can change.
+//! pgbench clients that write to the table `t` in all the ways in which a row can change.
 
 use crate::Result;
 use crate::harness::NotRun;
@@ -11,13 +11,13 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-/// Clients that write at the same time.
+/// Number of clients that write at the same time.
 pub const CLIENTS: i64 = 4;
-/// Rows have keys below this, so that clients meet.
+/// Rows have keys below this number, so that clients change the same rows.
 pub const KEYS: usize = 150;
 
-/// What pgbench may say: the server goes down or comes up, two clients met, or a key was taken. That ends a client; the
-/// last is said when one was ended.
+/// Messages that pgbench may print: the server shuts down or starts, two clients conflict, or a key exists.
+/// These end a client; pgbench prints the last message if a client was ended.
 const EXPECTED: &[&str] = &[
     "terminating connection",
     "the database system is",
@@ -31,7 +31,7 @@ const EXPECTED: &[&str] = &[
     "Run was aborted",
 ];
 
-/// Bodies are nothing, or one to four sentences of a few, so that rows share chunks.
+/// Bodies are empty, or one to four sentences out of a few, so that rows share chunks.
 const CREATE: &str = r"
     CREATE TABLE t (id int PRIMARY KEY, body text, kind text NOT NULL DEFAULT 'new', hits int NOT NULL DEFAULT 0);
     CREATE SEQUENCE steps;
@@ -54,7 +54,7 @@ const MOVE: &str =
     "UPDATE t SET id = :other WHERE id = :id AND NOT EXISTS (SELECT FROM t AS o WHERE o.id = :other);";
 const AFTER: &str = "SELECT nextval('steps');";
 
-/// What a client does in one step, and how often among a hundred.
+/// The actions of a client in one step, with their frequency in percent.
 const STEPS: &[(u32, &[&str])] = &[
     (35, &[INSERT]),
     (20, &[UPDATE]),
@@ -67,7 +67,7 @@ const STEPS: &[(u32, &[&str])] = &[
     (2, &["BEGIN;", INSERT, MOVE, "COMMIT;"]),
     (2, &["BEGIN;", UPDATE, "DELETE FROM t WHERE id = :other;", "ROLLBACK;"]),
     (1, &["BEGIN;", "TRUNCATE t;", INSERT, "COMMIT;"]),
-    // The worker comes to a row that seems to be going, and stays.
+    // The worker may read the row before its deletion is rolled back.
     (3, &[INSERT, "BEGIN;", DELETE, "SELECT count(*) FROM generate_series(1, :seed);", "ROLLBACK;"]),
 ];
 
@@ -78,7 +78,7 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// Makes the table `t` and what the scripts need beside it; [`NotRun`] where there is no pgbench.
+    /// Creates the table `t` and the other objects that the scripts need; [`NotRun`] if there is no pgbench.
     pub async fn prepare(server: &Server, session: &Session) -> Result<Self> {
         let program = server.install.bin.join("pgbench");
         ensure!(program.exists(), NotRun(format!("there is no {}", program.display())));
@@ -95,12 +95,13 @@ impl Writers {
         Ok(Self { scripts, said: server.folder().join("pgbench") })
     }
 
-    /// Steps that were done since the beginning. After a crash a few are counted that were not.
+    /// Number of steps since the start. After a crash it includes a few steps that were not done.
     pub async fn steps(session: &Session) -> Result<i64> {
         session.value("SELECT last_value FROM steps").await
     }
 
-    /// Lets the clients do so many steps, or fewer where their connections end; as fast as they can, or so many in a second.
+    /// Lets the clients do this number of steps, or fewer if their connections end; at full speed, or `rate`
+    /// steps per second.
     pub async fn run(
         &self,
         server: &Server,
@@ -115,7 +116,7 @@ impl Writers {
         command.args([&format!("--random-seed={seed}"), &format!("--define=keys={KEYS}")]);
         command.args(rate.map(|rate| format!("--rate={rate}")));
         command.args(&self.scripts).arg(database);
-        // Clients of several databases may run at once.
+        // Clients of several databases may run at the same time.
         let said = self.said.with_extension(database);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&said)?);
         let mut running = Running(command.spawn().context("cannot run pgbench")?);
@@ -131,7 +132,7 @@ impl Writers {
     }
 }
 
-/// Ended at the latest when the test ends.
+/// A process that is ended, at the latest, at the end of the test.
 struct Running(Child);
 
 impl Drop for Running {

@@ -1,4 +1,4 @@
-"""What Ragstone keeps, for those who look after it: runs and reports, collections, budgets."""
+"""Ragstone's data for administrators: runs and reports, collections, budgets."""
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -19,7 +19,7 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 class ReadOnly(admin.ModelAdmin):
-    """A view of the database: whoever may see it sees it, and nobody changes it."""
+    """A view of the database: users who may see it can read it, but not change it."""
 
     show_full_result_count = False
 
@@ -34,7 +34,7 @@ class ReadOnly(admin.ModelAdmin):
 
 
 class Transactional(ReadOnly):
-    """What may have been rolled back, as a word: the admin shows “no” as a red cross, and here it is the good news."""
+    """Shows as a word whether a row was rolled back, because the admin shows “no” as a red cross."""
 
     @admin.display(description="rolled back")
     def undone(self, row: Run | Step) -> str:
@@ -49,7 +49,8 @@ class RunAdmin(Transactional):
     list_display = ("id", "agent", "status", "started", "seconds", "steps", "errors", "tokens", "cost", "last_error")
     list_filter = ("status", "agent", "started", "rolled_back")
     search_fields = ("last_error",)
-    # The view gives the latest first; in any other order it has to sum up all runs before the first.
+    # The view returns the latest runs first; in any other order it would have to sum up all runs before the
+    # first.
     sortable_by = ()
     change_form_template = "agents/run.html"
 
@@ -63,7 +64,7 @@ class RunAdmin(Transactional):
 
     def change_view(self, request, object_id, form_url="", extra_context=None):
         more = {"title": "Run"}
-        # Of an address that names no run, the admin tells it.
+        # The admin itself reports an address that names no run.
         if run := self.get_object(request, object_id):
             lines = Run.objects.filter(pk=run.pk).values_list(Trace("pk"), flat=True)
             more |= {"tree": tree(Step.objects.filter(run=run)), "trace": "\n".join(lines)}
@@ -92,7 +93,7 @@ class DayAdmin(ReadOnly):
 
     def changelist_view(self, request, extra_context=None):
         page = super().changelist_view(request, {"title": "Reports by day"} | (extra_context or {}))
-        # It is a redirect where the address has a filter that is none.
+        # The response is a redirect if the address has an invalid filter.
         if listed := getattr(page, "context_data", {}).get("cl"):
             page.context_data["charts"] = charts(listed.queryset[:CHARTED_DAYS])
         return page
@@ -134,7 +135,7 @@ class CollectionAdmin(ReadOnly):
         return super().change_view(request, object_id, form_url, more | (extra_context or {}))
 
     def retry(self, request: HttpRequest, name: str) -> HttpResponse:
-        """Has the rows of a collection tried again that could not be indexed."""
+        """Retries the rows of a collection that could not be indexed."""
         if not request.user.has_perm("ragstone.retry_collection"):
             raise PermissionDenied
         collection = get_object_or_404(Collection, pk=name)
@@ -166,5 +167,5 @@ class BudgetAdmin(RefusableAdmin):
         return self.taken(budget, "period_end")
 
     def taken(self, budget: Budget, name: str):
-        """Of a budget whose state the database's role may not see, nothing."""
+        """Returns a value of the budget's state, or None if the database's role may not see it."""
         return getattr(getattr(budget, "state", None), name, None)

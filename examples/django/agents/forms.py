@@ -5,7 +5,7 @@ from ragstone.models import Agent
 
 
 class TaskForm(forms.Form):
-    """What an agent is to do, and a key that makes a form which was sent twice one task."""
+    """A task for an agent, with a key that makes two submissions of the same form one task."""
 
     agent = forms.ModelChoiceField(Agent.objects.all(), label="Agent", empty_label=None)
     task = forms.CharField(label="Task", max_length=4000, widget=forms.Textarea(attrs={"rows": 3}))

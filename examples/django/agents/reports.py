@@ -1,4 +1,4 @@
-"""Runs as trees, and days as what a chart shows."""
+"""Runs as trees, and days as chart data."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ PERCENTILES = ("p50_ms", "p95_ms")
 
 
 class Node(NamedTuple):
-    """A step, and the steps that are parts of it."""
+    """A step and its child steps."""
 
     step: Step
     children: list["Node"]
 
 
 def tree(steps: Iterable[Step]) -> list[Node]:
-    """The steps of a run under their parents, in their order; one whose parent is not there is at the top."""
+    """Arranges the steps of a run under their parents, in order; a step whose parent is missing is at the top."""
     nodes = {step.pk: Node(step, []) for step in steps}
     roots: list[Node] = []
     for node in nodes.values():
@@ -28,7 +28,7 @@ def tree(steps: Iterable[Step]) -> list[Node]:
 
 
 def charts(days: Iterable[Day]) -> dict[str, Any]:
-    """For each day the sums of all agents, and each agent's own percentiles, which cannot be added up."""
+    """Returns the sums of all agents for each day, and the percentiles of each agent, which cannot be added up."""
     sums: dict[str, dict] = defaultdict(lambda: dict.fromkeys(SUMS, 0))
     percentiles: dict[str, dict] = defaultdict(dict)
     for row in days:

@@ -1,4 +1,4 @@
-"""Tasks of agents, as jobs, and the calls of tools that somebody has to agree to."""
+"""Tasks of agents, as jobs, and tool calls that need a user's approval."""
 
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Value
@@ -22,7 +22,7 @@ may_decide = permission_required("ragstone.decide", raise_exception=True)
 @may_run
 @require_http_methods(["GET", "POST"])
 def index(request: HttpRequest) -> HttpResponse:
-    """The agents, what waits for somebody, and a form for a task."""
+    """Shows the agents, the tool calls that wait for approval, and a form for a task."""
     form = TaskForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         task = form.cleaned_data
@@ -34,7 +34,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def latest() -> list[tuple[Job, str]]:
-    """The latest tasks, each with its state: a job is done when its run waits for approval or has failed."""
+    """Returns the latest tasks with the status of their runs: a job is also done if its run waits or has failed."""
     tasks = Job.objects.filter(kind="agent").order_by("-id")[:20]
     run_of = {task.pk: task.result["run_id"] for task in tasks if task.result}
     status_of = dict(Run.objects.filter(pk__in=run_of.values()).values_list("pk", "status"))
@@ -44,7 +44,7 @@ def latest() -> list[tuple[Job, str]]:
 @may_run
 @require_GET
 def task(request: HttpRequest, job: int) -> HttpResponse:
-    """A task: what the agent says as it comes, and what it did when it is over."""
+    """Shows a task: the agent's output as it arrives, and its steps when it has ended."""
     task = get_object_or_404(Job, pk=job, kind="agent")
     context = {"task": task}
     if task.status in ("failed", "cancelled"):
@@ -57,7 +57,7 @@ def task(request: HttpRequest, job: int) -> HttpResponse:
 @may_run
 @require_GET
 def events(request: HttpRequest, job: int) -> HttpResponse:
-    """What the agent says, and at the end what the page shows of the outcome."""
+    """Streams the agent's output, and at the end the HTML of the outcome."""
     get_object_or_404(Job, pk=job, kind="agent")
     return stream(request, job, lambda result: render_to_string("agents/outcome.html", outcome(result), request))
 
@@ -75,7 +75,7 @@ def outcome(result: dict) -> dict:
 @may_decide
 @require_POST
 def decide(request: HttpRequest, step: int) -> HttpResponse:
-    """Agrees to the call of a tool, or refuses it; the run goes on as another job."""
+    """Approves or rejects a tool call; another job continues the run."""
     waiting = get_object_or_404(Approval, pk=step)
     form = DecisionForm(request.POST)
     if not form.is_valid():

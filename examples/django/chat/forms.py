@@ -19,7 +19,7 @@ def collections() -> list[tuple[str, str]]:
 
 
 class QuestionForm(forms.Form):
-    """A message, who is to answer it, and a key that makes a form which was sent twice one question."""
+    """A message, the persona that answers it, and a key that makes two submissions of the same form one question."""
 
     message = forms.CharField(
         label="Your question", max_length=4000, widget=forms.Textarea(attrs={"rows": 3, "autofocus": True})
@@ -39,7 +39,7 @@ class RatingForm(forms.Form):
 
 
 class PersonaForm(forms.Form):
-    """What rag.set_persona takes; a name that is there already gets another version."""
+    """The arguments of rag.set_persona; an existing name gets another version."""
 
     name = forms.CharField(label="Name", max_length=63)
     instructions = forms.CharField(label="Instructions", max_length=4000, widget=forms.Textarea(attrs={"rows": 3}))

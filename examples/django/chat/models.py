@@ -1,4 +1,4 @@
-"""Whose browser a conversation of rag.sessions belongs to: for Ragstone all are the application's own."""
+"""The browsers that conversations of rag.sessions belong to: for Ragstone, all sessions belong to the application."""
 
 from typing import Self
 
@@ -11,9 +11,9 @@ from ragstone.models import Job, Message, Session
 
 class ConversationManager(models.Manager["Conversation"]):
     def begin(self, visitor: str, collection: str, question: str, persona: str | None, key: str) -> "Conversation":
-        """Makes a session and asks its first question. A form that was sent twice has made one conversation."""
+        """Creates a session and asks its first question. Two submissions of the same form create one conversation."""
         try:
-            # Nothing waits in it: the job begins when it commits.
+            # The transaction does not wait for the answer: the job starts after its commit.
             with transaction.atomic():
                 session = create_session(question[:80], collection)
                 conversation = self.create(session_id=session, visitor=visitor, key=key)
@@ -30,14 +30,14 @@ def create_session(title: str, collection: str) -> int:
 
 
 def set_persona(name: str, instructions: str, style: str | None) -> int:
-    """Makes a persona, or its next version, and gives the number of that."""
+    """Creates a persona or its next version, and returns the version's number."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT rag.set_persona(%s, %s, style => %s)", [name, instructions, style])
         return cursor.fetchone()[0]
 
 
 class Conversation(models.Model):
-    """A session, whose visitor sees it, and the job of its latest question."""
+    """A session with its visitor and the job of its latest question."""
 
     session = models.OneToOneField(Session, models.DO_NOTHING, primary_key=True, db_constraint=False)
     visitor = models.CharField(max_length=32)
@@ -52,7 +52,7 @@ class Conversation(models.Model):
         constraints = (models.UniqueConstraint("visitor", "key", name="one_conversation_of_a_form"),)
 
     def say(self, message: str, persona: str | None, key: str) -> Self:
-        """Has the message answered by a job. The same key again, of a form that was sent twice, is the same job."""
+        """Submits the message as a job. The same key, of a form that was submitted twice, returns the same job."""
         said = {"session": self.session_id, "message": message}
         if persona:
             said["persona"] = persona
@@ -66,5 +66,5 @@ class Conversation(models.Model):
 
     @property
     def latest_job(self) -> Job | None:
-        """The job of the latest question, as long as rag.jobs keeps it."""
+        """The job of the latest question, while rag.jobs keeps it."""
         return Job.objects.filter(pk=self.job).first()

@@ -1,4 +1,4 @@
-"""Conversations. A question is a job, and its answer comes by server-sent events: nothing waits in a transaction."""
+"""Conversations. A question is a job whose answer arrives as server-sent events, so no transaction is open meanwhile."""
 
 import uuid
 
@@ -21,7 +21,7 @@ from ragstone.streams import stream
 
 
 def visitor(request: HttpRequest) -> str:
-    """Who this browser is; it stays the same when somebody logs in."""
+    """Returns the browser's identifier, which stays the same after a login."""
     return request.session.setdefault("visitor", uuid.uuid4().hex)
 
 
@@ -31,7 +31,7 @@ def conversation_of(request: HttpRequest, session: int) -> Conversation:
 
 @require_http_methods(["GET", "POST"])
 def index(request: HttpRequest) -> HttpResponse:
-    """A visitor's conversations, and the beginning of another one."""
+    """Shows a visitor's conversations, and a form that starts another one."""
     form = QuestionForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data
@@ -45,7 +45,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def conversation(request: HttpRequest, session: int) -> HttpResponse:
-    """What was said, and what is being answered: after a reload as well, since all of it is in the database."""
+    """Shows the messages and the answer in progress; all of it is in the database, so a reload shows the same."""
     conversation = conversation_of(request, session)
     job = conversation.latest_job
     form = QuestionForm(request.POST or None, initial=begun_with(conversation, job))
@@ -62,14 +62,14 @@ def conversation(request: HttpRequest, session: int) -> HttpResponse:
 
 
 def begun_with(conversation: Conversation, job: Job | None) -> dict:
-    """The persona of the latest question, which its session has only when it is answered."""
+    """Returns the collection and persona of the latest question; the session stores them only after the answer."""
     persona = job.args.get("persona") if job else None
     return {"collection": conversation.session.collection, "persona": persona or conversation.session.persona}
 
 
 @require_GET
 def events(request: HttpRequest, session: int) -> HttpResponse:
-    """The answer to the latest question, as it comes."""
+    """Streams the answer to the latest question."""
     conversation = conversation_of(request, session)
     if conversation.job is None:
         raise Http404("nothing was asked")
@@ -83,7 +83,7 @@ def events(request: HttpRequest, session: int) -> HttpResponse:
 
 @require_GET
 def citation(request: HttpRequest, session: int, message: int, number: int) -> HttpResponse:
-    """The text that an answer cites, with the passage marked."""
+    """Shows the text that an answer cites, with the passage marked."""
     conversation = conversation_of(request, session)
     cited = get_object_or_404(conversation.messages, pk=message).citations or []
     found = next((citation for citation in cited if citation["number"] == number), None)
@@ -97,7 +97,7 @@ def citation(request: HttpRequest, session: int, message: int, number: int) -> H
 
 @require_POST
 def rate(request: HttpRequest, session: int, message: int) -> HttpResponse:
-    """Keeps whether an answer was helpful, and why."""
+    """Stores whether an answer was helpful, and why."""
     conversation = conversation_of(request, session)
     rated = get_object_or_404(conversation.messages, pk=message, role="assistant")
     form = RatingForm(request.POST)
@@ -111,7 +111,7 @@ def rate(request: HttpRequest, session: int, message: int) -> HttpResponse:
 @permission_required("ragstone.set_persona", raise_exception=True)
 @require_http_methods(["GET", "POST"])
 def personas(request: HttpRequest) -> HttpResponse:
-    """Who answers, and another version of one; sessions use it from their next message on."""
+    """Shows the personas, and creates another version of one, which sessions use from their next message on."""
     form = PersonaForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         version = set_persona(**form.cleaned_data)

@@ -5,7 +5,7 @@ from knowledge.models import Document
 
 
 class SearchForm(forms.Form):
-    """What is searched for; without it the page asks for it."""
+    """A search query; without one, the page asks for it."""
 
     q = forms.CharField(required=False)
 
@@ -27,7 +27,7 @@ class UploadForm(forms.Form):
         cleaned = super().clean()
         if file := cleaned.get("file"):
             try:
-                # One byte more than is allowed shows that it is too long, without reading all of it.
+                # One byte more than the limit shows that the file is too long, without reading all of it.
                 self.read = uploads.read(file.name, file.read(uploads.MAX_BYTES + 1))
             except forms.ValidationError as error:
                 self.add_error("file", error)

@@ -1,4 +1,4 @@
-"""Texts that are searched: the manual's pages, and the documents that visitors upload."""
+"""Texts that can be searched: the manual's pages, and documents that visitors upload."""
 
 from django.apps import apps
 from django.conf import settings
@@ -7,7 +7,7 @@ from django.urls import reverse
 
 
 class Page(models.Model):
-    """A page of the PostgreSQL manual. The table is that of examples/pages.sql, which this application only reads."""
+    """A page of the PostgreSQL manual, in the table of examples/pages.sql, which this application only reads."""
 
     id = models.IntegerField(primary_key=True)
     title = models.TextField()
@@ -24,7 +24,7 @@ class Page(models.Model):
 
 
 class Document(models.Model):
-    """An uploaded text. The collection `documents` follows this table; there is nothing to do when a row changes."""
+    """An uploaded text. The collection `documents` follows this table, so the application does nothing when a row changes."""
 
     title = models.CharField(max_length=200)
     kind = models.CharField(max_length=8, choices=[("text", "Text"), ("markdown", "Markdown"), ("html", "HTML")])
@@ -43,5 +43,5 @@ class Document(models.Model):
 
 
 def source_of(collection: str) -> type[models.Model]:
-    """The model whose rows a collection searches. Raises KeyError for a collection that this application has none of."""
+    """Returns the model for the rows of a collection. Raises KeyError if the application has no model for it."""
     return apps.get_model(settings.RAGSTONE_SOURCES[collection])

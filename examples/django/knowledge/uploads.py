@@ -1,4 +1,4 @@
-"""Uploaded files as texts."""
+"""Converts uploaded files to text."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from markdownify import MarkdownConverter
 
 KINDS = {".txt": "text", ".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html"}
 MAX_BYTES = 5 * 1024 * 1024
-# Not what the document says.
+# Elements that are not part of the document's text.
 SKIPPED = ["script", "style", "noscript", "template", "nav", "head"]
 
 
 def read(name: str, content: bytes) -> tuple[str, str, str]:
-    """The kind, title and text of a file. Raises ValidationError with a message for whoever has uploaded it."""
+    """Returns the kind, title and text of a file. Raises ValidationError with a message for the user who uploaded it."""
     kind = KINDS.get(Path(name).suffix.lower())
     if kind is None:
         raise ValidationError(f"“{name}” is none of the files that can be read: {', '.join(KINDS)}.")
@@ -34,7 +34,7 @@ def read(name: str, content: bytes) -> tuple[str, str, str]:
 
 
 def from_html(html: str, title: str) -> tuple[str, str]:
-    """The title and text of a page, as Markdown with its headings, so that passages know where they are."""
+    """Returns the title and text of an HTML page, as Markdown with its headings, so that passages have heading paths."""
     page = BeautifulSoup(html, "html.parser")
     if page.title and page.title.get_text(strip=True):
         title = " ".join(page.title.get_text().split())

@@ -1,4 +1,4 @@
-"""Search, reading and uploading."""
+"""Searching, reading and uploading."""
 
 from collections import Counter
 
@@ -18,7 +18,7 @@ from ragstone.problems import invalid, sqlstate
 
 MAX_QUERY = 1000
 SHOWN = 10
-# Facets count these.
+# Number of hits that facets count.
 FOUND = 50
 ENGINE_AWAY = "57P03"
 NO_COLLECTION = "42704"
@@ -26,7 +26,7 @@ NO_COLLECTION = "42704"
 
 @require_GET
 def search(request: HttpRequest) -> HttpResponse:
-    """Passages of one collection about a question, and the facets by which there can be fewer."""
+    """Shows passages of one collection about a question, and the facets that narrow the search."""
     form = SearchForm(request.GET)
     query = form.cleaned_data["q"][:MAX_QUERY] if form.is_valid() else ""
     collection = request.GET.get("in") or next(iter(settings.RAGSTONE_SOURCES))
@@ -50,7 +50,7 @@ def search(request: HttpRequest) -> HttpResponse:
 
 
 def find(collection: str, query: str, chosen: dict[str, str]) -> tuple[list[Passage], bool]:
-    """The passages, and whether they were found by the words alone, which works without the engine."""
+    """Returns the passages, and whether only the text index was searched, which works without the engine."""
     wanted = {"collection": collection, "query": query, "k": FOUND, "filter": chosen or None}
     try:
         return list(Passage.objects.search(**wanted)), False
@@ -61,7 +61,7 @@ def find(collection: str, query: str, chosen: dict[str, str]) -> tuple[list[Pass
 
 
 def facets(passages: list[Passage]) -> dict[str, list[tuple[str, int]]]:
-    """How often each value of the metadata is among the passages, the most frequent first."""
+    """Counts the values of the metadata among the passages, the most frequent first."""
     counters: dict[str, Counter] = {}
     for passage in passages:
         for name, value in passage.metadata.items():
@@ -72,11 +72,11 @@ def facets(passages: list[Passage]) -> dict[str, list[tuple[str, int]]]:
 
 @require_GET
 def read(request: HttpRequest, collection: str, key: int) -> HttpResponse:
-    """A whole text; with a search's query and chunk, with that passage marked."""
+    """Shows a whole text, with the passage marked if the URL has a search's query and chunk."""
     text = text_of(collection, key)
     quote = None
     if (query := request.GET.get("q")) and (chunk := request.GET.get("chunk")):
-        # The search finds the passage again, with the rights of whoever asks.
+        # The search finds the passage again, with the rights of the current user.
         found = find(collection, query, {})[0]
         quote = next((passage.content for passage in found if str(passage.chunk_id) == chunk), None)
     return render(request, "knowledge/read.html", {"text": text, "collection": collection, "quote": quote})
@@ -90,7 +90,7 @@ def text_of(collection: str, key: int):
 
 @login_required
 def documents(request: HttpRequest) -> HttpResponse:
-    """What has been uploaded, and how much of it can be searched."""
+    """Shows the uploaded documents, and how many of them can be searched."""
     context = {"documents": Document.objects.defer("body")[:200], "form": UploadForm(), **state_of_all()}
     return render(request, "knowledge/documents.html", context)
 
@@ -98,7 +98,7 @@ def documents(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_GET
 def state(request: HttpRequest) -> JsonResponse:
-    """How many documents wait to be indexed, for the page that waits with them."""
+    """Returns how many documents wait to be indexed, for the page that waits for them."""
     return JsonResponse({"queued": state_of_all()["queued"]})
 
 
@@ -111,7 +111,7 @@ def state_of_all() -> dict:
 @permission_required("knowledge.add_document", raise_exception=True)
 @require_POST
 def upload(request: HttpRequest) -> HttpResponse:
-    """Keeps an uploaded file as a document, and tells what is wrong with one that cannot be read."""
+    """Stores an uploaded file as a document, or shows why it cannot be read."""
     form = UploadForm(request.POST, request.FILES)
     wants_json = request.get_preferred_type(["text/html", "application/json"]) == "application/json"
     if form.is_valid():

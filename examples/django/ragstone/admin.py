@@ -1,4 +1,4 @@
-"""What the database refuses, where the admin says what is wrong with a form."""
+"""Shows errors of the database as errors of forms in the admin."""
 
 from django import forms
 from django.contrib import admin, messages
@@ -11,7 +11,7 @@ from ragstone.problems import refusal
 
 
 class RefusableForm(forms.ModelForm):
-    """A form that is not valid if the database has refused its values."""
+    """A form that is invalid if the database refused its values."""
 
     refused: str | None = None
 
@@ -23,12 +23,12 @@ class RefusableForm(forms.ModelForm):
 
 
 class RefusableAdmin(admin.ModelAdmin):
-    """Shows in the form why the database does not save it, and above the page why it does not delete something."""
+    """Shows in the form why the database does not save it, and above the page why it does not delete an object."""
 
     form = RefusableForm
 
     def get_form(self, request, obj=None, change=False, **kwargs):
-        # The class is made for this request.
+        # The class is created for this request.
         form = super().get_form(request, obj, change=change, **kwargs)
         form.refused = getattr(request, "refused", None)
         return form
@@ -38,7 +38,8 @@ class RefusableAdmin(admin.ModelAdmin):
             return super().changeform_view(request, object_id, form_url, extra_context)
         except DatabaseError as error:
             request.refused = refused(request, error)
-        # Its transaction is rolled back. The same request again only shows the form, which is not valid now.
+        # The request's transaction is rolled back. Running the request again only shows the form, which is
+        # now invalid.
         return super().changeform_view(request, object_id, form_url, extra_context)
 
     def delete_view(self, request, object_id, extra_context=None):
@@ -57,7 +58,7 @@ class RefusableAdmin(admin.ModelAdmin):
 
 
 def refused(request: HttpRequest, error: DatabaseError) -> str:
-    """Why the database refuses what a form has sent. Raises any other error again."""
+    """Returns why the database refuses the values of a form. Raises any other error again."""
     said = refusal(error) if request.method == "POST" else None
     if said is None:
         raise error

@@ -1,24 +1,24 @@
-"""Functions of schema rag as expressions, for annotate(), filter() and values_list()."""
+"""Functions of schema rag as expressions for annotate(), filter() and values_list()."""
 
 from django.db.models import BigIntegerField, Func, TextField
 
 
 class RetryFailed(Func):
-    """Tries all rows of a collection again that could not be indexed; how many these are."""
+    """Retries all rows of a collection that could not be indexed; returns their number."""
 
     function = "rag.retry_failed"
     output_field = BigIntegerField()
 
 
 class Feedback(Func):
-    """Keeps what a reader thinks of an answer: message, score (-1 or 1), comment."""
+    """Stores a reader's rating of an answer: message, score (-1 or 1), comment."""
 
     function = "rag.feedback"
     output_field = TextField()
 
 
 class Trace(Func):
-    """A run as a tree, a row for each line."""
+    """Returns a run as a tree, one row per line."""
 
     function = "rag.trace"
     output_field = TextField()
@@ -26,14 +26,14 @@ class Trace(Func):
 
 
 class Approve(Func):
-    """Lets a tool's call be made that waits for it: step, comment. The job that goes on, or NULL while others wait."""
+    """Approves a tool call: step, comment. Returns the job that continues the run, or NULL while other calls wait."""
 
     function = "rag.approve"
     output_field = BigIntegerField(null=True)
 
 
 class Reject(Func):
-    """Has a run go on without the call: step, reason. The job, as with Approve."""
+    """Rejects a tool call, and the run continues without it: step, reason. Returns the job, as Approve does."""
 
     function = "rag.reject"
     output_field = BigIntegerField(null=True)

@@ -1,4 +1,4 @@
-"""Long calls as jobs: each function here is one short statement, or several with no transaction around them."""
+"""Long calls as jobs: each function here runs short statements, outside a transaction."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ ENDED = ("done", "failed", "cancelled")
 
 
 class Piece(NamedTuple):
-    """A row of rag.job_pieces: a piece of an answer, or none where nothing came in time."""
+    """A row of rag.job_pieces: a piece of an answer, or no text if none came in time."""
 
     number: int | None
     text: str | None
@@ -19,19 +19,19 @@ class Piece(NamedTuple):
 
     @property
     def begins_anew(self) -> bool:
-        """Whether what came before is to be forgotten."""
+        """Whether the pieces before this one are to be discarded."""
         return self.number is not None and self.number % 1_000_000 == 1
 
 
 def submit(kind: str, key: str | None = None, **arguments: Any) -> int:
-    """Submits a job, which begins when the transaction commits, and gives its number."""
+    """Submits a job, which starts when the transaction commits, and returns its number."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT rag.submit(%s, %s, %s)", [kind, Jsonb(arguments), key])
         return cursor.fetchone()[0]
 
 
 def follow(job: int, after: int = 0, timeout_ms: int = 1000) -> Iterator[Piece]:
-    """The pieces of a job's answer after a number, and one without text where none came within `timeout_ms`."""
+    """Yields the pieces of a job's answer after a number, and one without text if none came within `timeout_ms`."""
     status = None
     while status not in ENDED:
         with connection.cursor() as cursor:
@@ -44,7 +44,7 @@ def follow(job: int, after: int = 0, timeout_ms: int = 1000) -> Iterator[Piece]:
 
 
 def result(job: int) -> dict | None:
-    """What the job gave; None while it has not ended. Raises the error with which it failed."""
+    """Returns the job's result, or None while it has not ended. Raises the error that ended it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT rag.job_result(%s)::text", [job])
         value = cursor.fetchone()[0]

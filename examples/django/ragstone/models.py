@@ -1,4 +1,4 @@
-"""The views of schema rag, and the rows of its table functions, as models that Django does not manage."""
+"""Views of schema rag, and rows of its table functions, as unmanaged Django models."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models.query import RawQuerySet
 from psycopg.types.json import Jsonb
 
-# Around the words of a passage that the query has, as no text that people read has these characters.
+# Markers around the query's words in a passage; these characters do not occur in text that users read.
 MARK_BEGIN, MARK_END = "\x02", "\x03"
 
 SEARCH = """
@@ -28,14 +28,14 @@ class PassageManager(models.Manager):
         filter: dict | None = None,
         language: str = "english",
     ) -> RawQuerySet:
-        """What rag.search finds, the best first; `marked` is the passage with the query's words marked."""
+        """Returns the results of rag.search, the best first; `marked` is the passage with the query's words marked."""
         wanted = None if filter is None else Jsonb(filter)
         names = {"collection": collection, "query": query, "k": k, "mode": mode, "filter": wanted, "language": language}
         return self.raw(SEARCH, names | {"options": HEADLINE})
 
 
 class Passage(models.Model):
-    """A row of rag.search. It has no table: only `Passage.objects.search` gives some."""
+    """A row of rag.search. It has no table; only `Passage.objects.search` returns instances."""
 
     chunk_id = models.BigIntegerField(primary_key=True)
     rank = models.IntegerField()
@@ -58,12 +58,12 @@ class Passage(models.Model):
 
     @property
     def key(self) -> str:
-        """The source's key, of sources whose key is one column."""
+        """The source's key, for sources with a key of one column."""
         return str(next(iter(self.source_key.values())))
 
 
 class Session(models.Model):
-    """A conversation of rag.chat, made by rag.create_session."""
+    """A conversation of rag.chat, created by rag.create_session."""
 
     id = models.BigIntegerField(primary_key=True)
     owner = models.CharField(max_length=63)
@@ -104,7 +104,7 @@ class Message(models.Model):
 
 
 class MessageFeedback(models.Model):
-    """What a reader thinks of an answer, kept by rag.feedback."""
+    """A reader's rating of an answer, stored by rag.feedback."""
 
     message = models.OneToOneField(
         Message,
@@ -130,12 +130,12 @@ class MessageFeedback(models.Model):
 
 class PersonaManager(models.Manager):
     def current(self) -> models.QuerySet["Persona"]:
-        """The latest version of each persona."""
+        """Returns the latest version of each persona."""
         return self.order_by("name", "-version").distinct("name")
 
 
 class Persona(models.Model):
-    """What a model is told to be, in versions."""
+    """Instructions for a model, in versions."""
 
     pk = models.CompositePrimaryKey("name", "version")
     name = models.TextField()
@@ -155,7 +155,7 @@ class Persona(models.Model):
 
 
 class Job(models.Model):
-    """A call that runs by itself, made by rag.submit."""
+    """A call in a background worker, submitted by rag.submit."""
 
     id = models.BigIntegerField(primary_key=True)
     kind = models.TextField()
@@ -177,7 +177,7 @@ class Job(models.Model):
 
 
 class Collection(models.Model):
-    """How far each collection is behind its source."""
+    """A collection, and how far it is behind its source."""
 
     collection = models.TextField(primary_key=True)
     sync = models.TextField(null=True)
@@ -207,7 +207,7 @@ class Collection(models.Model):
 
 
 class FailedRow(models.Model):
-    """A row that could not be indexed, and why."""
+    """A row that could not be indexed, with its error."""
 
     pk = models.CompositePrimaryKey("collection", "key")
     collection = models.ForeignKey(
@@ -228,7 +228,7 @@ class FailedRow(models.Model):
 
 
 class Run(models.Model):
-    """A task of an agent, with what its steps have taken: rag.run_summary, which is as of now."""
+    """An agent's task with the totals of its steps, from rag.run_summary, which is always current."""
 
     id = models.BigIntegerField(primary_key=True)
     agent = models.TextField()
@@ -261,13 +261,13 @@ class Run(models.Model):
 
 
 class Step(models.Model):
-    """One thing that a run did."""
+    """A step of a run."""
 
     KINDS = ("message", "model", "tool", "retrieval", "error", "custom")
     STATUSES = ("ok", "error", "running", "waiting", "approved", "rejected", "cancelled")
 
     id = models.BigIntegerField(primary_key=True)
-    # The reverse name is not `steps`, which is the run's own count of them.
+    # The reverse name is not `steps`, which is the run's own number of steps.
     run = models.ForeignKey(Run, models.DO_NOTHING, db_column="run_id", db_constraint=False, related_name="log")
     number = models.IntegerField()
     parent_id = models.BigIntegerField(null=True)
@@ -300,7 +300,7 @@ class Step(models.Model):
 
 
 class Agent(models.Model):
-    """A language model that may call tools, made by rag.create_agent."""
+    """A language model that may call tools, created by rag.create_agent."""
 
     name = models.TextField(primary_key=True)
     owner = models.CharField(max_length=63)
@@ -320,7 +320,7 @@ class Agent(models.Model):
 
 
 class Approval(models.Model):
-    """A call of a tool that waits for somebody to agree."""
+    """A tool call that waits for approval."""
 
     step = models.OneToOneField(
         Step, models.DO_NOTHING, primary_key=True, db_column="step", db_constraint=False, related_name="approval"
@@ -340,7 +340,7 @@ class Approval(models.Model):
 
 
 class Day(models.Model):
-    """What an agent did on a day: rag.agent_daily."""
+    """An agent's activity on a day: rag.agent_daily."""
 
     id = models.BigIntegerField(primary_key=True)
     day = models.DateField()
@@ -372,7 +372,7 @@ class Day(models.Model):
 
 
 class ErrorGroup(models.Model):
-    """Errors that have their text in common: rag.error_groups."""
+    """Errors with a common part of their texts: rag.error_groups."""
 
     id = models.BigIntegerField(primary_key=True)
     agent = models.TextField()
@@ -396,7 +396,7 @@ class ErrorGroup(models.Model):
 
 
 class Budget(models.Model):
-    """What calls of providers may take: a row of rag.budgets, which superusers of the database may change."""
+    """Limits on calls to providers: a row of rag.budgets, which superusers of the database may change."""
 
     PERIODS = ("hour", "day", "month")
     NOT_NEGATIVE = (MinValueValidator(0),)
@@ -412,7 +412,8 @@ class Budget(models.Model):
     class Meta:
         managed = False
         db_table = '"rag"."budgets"'
-        # The table has this constraint, and that no limit is negative; here they give the form its messages.
+        # The table has the same constraints, and requires that limits are not negative; here they give the
+        # form its messages.
         constraints = (
             models.CheckConstraint(
                 condition=~models.Q(max_cost=None, max_tokens=None, max_calls=None),
@@ -426,7 +427,7 @@ class Budget(models.Model):
 
 
 class BudgetState(models.Model):
-    """What has been taken of a budget in its period that is now: rag.budget_state."""
+    """The amounts spent in a budget's current period: rag.budget_state."""
 
     budget = models.OneToOneField(
         Budget, models.DO_NOTHING, primary_key=True, db_column="id", db_constraint=False, related_name="state"

@@ -1,4 +1,4 @@
-"""What Ragstone's SQLSTATEs mean to a visitor."""
+"""Translates Ragstone's SQLSTATEs for visitors."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from django.forms import Form
 
 
 class Problem(NamedTuple):
-    """An HTTP status, and a sentence for the page."""
+    """An HTTP status and a sentence for the page."""
 
     status: int
     message: str
@@ -29,20 +29,21 @@ PROBLEMS = {
 UNFORESEEN = Problem(500, "This could not be answered.")
 UNREACHABLE = Problem(503, "The database cannot be reached. Please try again in a minute.")
 UNSTORABLE = Problem(400, "The request has a character that no text in the database can have (U+0000).")
-# How the SQLSTATEs begin that are about the values of a form: invalid data, a constraint, a name that does not exist,
-# RAISE EXCEPTION in a trigger.
+# Prefixes of the SQLSTATEs that concern the values of a form: invalid data, a constraint, a name that does
+# not exist, RAISE EXCEPTION in a trigger.
 REFUSALS = ("22", "23", "42704", "P0001")
 
 
 def sqlstate(error: DatabaseError) -> str | None:
-    """The five characters that Postgres gave the error; None where it came from the driver alone."""
+    """Returns PostgreSQL's code for the error, or None if the driver raised it."""
     return getattr(error.__cause__, "sqlstate", None)
 
 
 def explain(error: DatabaseError) -> Problem | None:
-    """The problem of an error that a page can be expected to meet."""
+    """Returns the problem for an error that pages expect."""
     state = sqlstate(error)
-    # The driver does not send a text with U+0000. In JSON the character is escaped, and the server refuses it.
+    # The driver does not send a text that contains U+0000. In JSON the character is escaped, and the server
+    # refuses it.
     if isinstance(error, DataError) and state in (None, "22021", "22P05"):
         return UNSTORABLE
     if state is None or state in ("57P01", "57P02"):
@@ -51,16 +52,16 @@ def explain(error: DatabaseError) -> Problem | None:
 
 
 def invalid(form: Form) -> Problem:
-    """What is wrong with a form that its page does not show again."""
+    """Returns the problem for an invalid form that its page does not show again."""
     return Problem(422, " ".join(error for errors in form.errors.values() for error in errors))
 
 
 def refusal(error: DatabaseError) -> str | None:
-    """The message and hint of an error that is about the values of a form; None for any other."""
+    """Returns the message and hint of an error about the values of a form; None for any other error."""
     if not (sqlstate(error) or "").startswith(REFUSALS):
         return None
     said = error.__cause__.diag
-    # Postgres ends hints with a full stop, but no messages.
+    # In PostgreSQL, hints end with a full stop, messages do not.
     return f"{said.message_primary}. {said.message_hint}" if said.message_hint else said.message_primary
 
 

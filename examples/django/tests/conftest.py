@@ -1,4 +1,4 @@
-"""The database of the tests: made by the migrations, with a few pages of a manual, and no model but the host's own."""
+"""The tests' database: created by the migrations, with a few pages of a manual, and only the local models."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ PAGES = [
 
 
 def execute(statement, *values):
-    """The first column of the first row, if there is one."""
+    """Executes a statement, and returns the first column of the first row, if there is one."""
     with connection.cursor() as cursor:
         cursor.execute(statement, values or None)
         row = cursor.fetchone() if cursor.description else None
@@ -34,7 +34,7 @@ def eventually(condition, seconds=30):
 
 
 def reader():
-    """A role of this database's tests alone, as those of another may be running on the same server."""
+    """A role that only this database's tests use, because the tests of another database may run on the same server."""
     return f"reader_of_{connection.settings_dict['NAME']}"
 
 
@@ -57,12 +57,12 @@ def django_db_setup(django_db_setup, django_db_blocker):
 
 @pytest.fixture(autouse=True)
 def committed(transactional_db):
-    """Jobs run in other processes, which see nothing but what is committed."""
+    """Tests commit their data, because jobs run in other processes."""
 
 
 @pytest.fixture
 def provider():
-    """A provider named `stub`, and the model of the conversations that begin in the test."""
+    """A provider named `stub`, and the model of conversations that start in the test."""
     server = Provider()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     options = '{"retries": 0, "timeout_ms": 30000}'
@@ -85,7 +85,7 @@ def with_provider(provider, settings):
 
 @pytest.fixture
 def engine_away():
-    """A server whose engine cannot be started, as after a broken installation."""
+    """A server whose engine cannot start, as after a broken installation."""
     execute("SELECT count(*) FROM rag.status()")
     execute("ALTER SYSTEM SET rag.engine_path = '/nowhere'")
     execute("SELECT pg_reload_conf()")
@@ -97,7 +97,7 @@ def engine_away():
 
 
 def embeds():
-    # A connection of its own takes the new settings at once.
+    # A new connection uses the new settings at once.
     with psycopg.connect(connect_timeout=10, dbname=connection.settings_dict["NAME"]) as other:
         try:
             other.execute("SELECT rag.embed('word')")
@@ -108,7 +108,7 @@ def embeds():
 
 @pytest.fixture
 def database_away(monkeypatch):
-    """As if no server were there, and nobody wanted to wait for one."""
+    """Simulates an unavailable server, with a short connection timeout."""
     options = connection.settings_dict["OPTIONS"]
     forget_connections()
     with monkeypatch.context() as changed:
@@ -125,7 +125,7 @@ def forget_connections():
 
 @pytest.fixture
 def as_reader():
-    """The connection of the views as a role that may use the application, but neither the manual nor a provider."""
+    """Runs the views' connection as a role that may use the application, but neither the manual nor a provider."""
     execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {reader()}")
     execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {reader()}")
     execute(f"REVOKE ALL ON pages FROM {reader()}")
@@ -136,7 +136,7 @@ def as_reader():
 
 @pytest.fixture
 def librarian(django_user_model):
-    """Somebody who may upload documents."""
+    """A user who may upload documents."""
     from django.contrib.auth.models import Permission
 
     user = django_user_model.objects.create_user("librarian", password="reading")

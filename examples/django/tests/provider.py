@@ -1,4 +1,4 @@
-"""A provider with OpenAI's interface on the loopback, which does what a test wants: answer, wait, refuse."""
+"""A stub provider with OpenAI's interface on loopback, which answers, waits or refuses as a test needs."""
 
 import contextlib
 import http.server
@@ -9,8 +9,8 @@ PIECES = ["VACUUM ", "frees the space ", "of dead rows. [1]"]
 
 
 class Provider(http.server.ThreadingHTTPServer):
-    """Answers with `pieces`, an agent with `calls` of tools first; with a `status` it refuses. While `held` it has said the
-    first piece only."""
+    """Answers with `pieces`, for an agent after tool `calls`; with a `status` it refuses. While `held`, it sends only the
+    first piece."""
 
     daemon_threads = True
 
@@ -28,7 +28,7 @@ class Provider(http.server.ThreadingHTTPServer):
 
     @contextlib.contextmanager
     def held(self):
-        """Within it no answer comes to its end, unless `released` is set."""
+        """Delays the end of every answer within the block, unless `released` is set."""
         self.released.clear()
         try:
             yield
@@ -93,7 +93,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body.encode())
 
     def log_message(self, *_):
-        """The tests say what went wrong."""
+        """Suppresses the request log; failing tests report what went wrong."""
 
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 10}

@@ -4,7 +4,7 @@ import json
 
 
 def stream(client, address, **headers):
-    """The events of an address as pairs of name and data, as they come."""
+    """Yields the events of a URL as pairs of name and data, as they arrive."""
     reply = client.get(address, headers=headers)
     assert reply["Content-Type"] == "text/event-stream"
     for chunk in reply.streaming_content:

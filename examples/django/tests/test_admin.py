@@ -23,7 +23,7 @@ def page(client, name, *arguments, **query):
 
 @pytest.fixture
 def run():
-    """A run that has failed in a tool of its model's step."""
+    """A run that failed in a tool that its model called."""
     number = execute("""SELECT rag.start_run('support', input => '"where is order 17?"')""")
     think = execute(
         "SELECT rag.log_step(%s, 'model', 'chat', model => 'stub/large', input_tokens => 812, output_tokens => 12,"
@@ -54,7 +54,7 @@ def test_a_run_is_shown_as_a_tree(admin_client, run):
     shown = page(admin_client, "run_change", run.pk)
     assert shown.index("stub/large") < shown.index("get_order")
     assert "&lt;17&gt;" in shown
-    # It is what the page is for, so the fields come after it.
+    # The tree is the purpose of the page, so the fields come after it.
     assert shown.index("get_order") < shown.index("field-owner")
     assert "└─" in shown
     assert "icon-no" not in shown
@@ -69,7 +69,7 @@ def test_a_run_that_there_is_not_is_told(admin_client, number):
 def test_a_tree_has_steps_under_their_parents(run):
     (root,) = tree(Step.objects.filter(run=run))
     assert (root.step.kind, [child.step.name for child in root.children]) == ("model", ["get_order"])
-    # A part whose whole is not there (of another page, say) is not lost.
+    # A step whose parent is missing (for example because it is on another page) is not lost.
     (orphan,) = tree(Step.objects.filter(run=run, kind="tool"))
     assert orphan.step.name == "get_order"
 
@@ -93,7 +93,7 @@ def test_days_are_charted(admin_client, run):
     eventually(lambda: Day.objects.filter(agent="support", failed__gte=1).exists())
     listed = page(admin_client, "day_changelist", agent="support")
     data = json.loads(listed.split('<script id="charts" type="application/json">')[1].split("</script>")[0])
-    # More than one where the tests began on the day before.
+    # There is more than one day if the tests started on the day before.
     days = Day.objects.filter(agent="support").order_by("day")
     assert data["days"] == [day.day.isoformat() for day in days]
     assert data["sums"]["failed"] == [day.failed for day in days]
@@ -128,7 +128,7 @@ def test_collections_are_shown_with_their_state(admin_client):
 @pytest.fixture
 def failed_row():
     """A document that cannot be indexed."""
-    # The owner's check on the chunk table stands for whatever can go wrong with a row.
+    # The owner's check on the chunk table stands for any error that a row can cause.
     execute(
         "CREATE FUNCTION refuse() RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'not this one'; END$$"
     )
@@ -157,7 +157,7 @@ def test_failed_rows_are_shown_and_tried_again(admin_client, failed_row):
 
 @pytest.fixture
 def no_budgets():
-    """Takes away the budgets that a test has made."""
+    """Removes the budgets that a test created."""
     yield
     execute("DELETE FROM rag.budgets")
 
@@ -174,7 +174,7 @@ def test_budgets_are_made_and_show_what_was_taken(admin_client, provider, no_bud
 
 
 def errors_of(reply):
-    """What an admin form says is wrong, as one text."""
+    """Returns the error messages of an admin form as one text."""
     assert reply.status_code == 200
     return " ".join(str(error) for errors in reply.context["adminform"].form.errors.values() for error in errors)
 
@@ -193,7 +193,7 @@ def test_a_budget_of_a_name_that_does_not_exist_is_refused_in_the_form(admin_cli
     assert 'value="nobody"' in reply.content.decode()
     assert 'value="7"' in reply.content.decode()
     assert not Budget.objects.exists()
-    # The same holds for a budget that is there already.
+    # The same applies to an existing budget.
     execute("INSERT INTO rag.budgets (period, max_calls) VALUES ('day', 5)")
     change = reverse("admin:ragstone_budget_change", args=[Budget.objects.get().pk])
     assert message in errors_of(admin_client.post(change, {"period": "day", name: "nobody", "max_calls": "7"}))
@@ -208,7 +208,7 @@ def test_a_limit_below_zero_is_refused_at_its_field(admin_client, no_budgets, li
 
 @pytest.fixture
 def kept_document():
-    """A document whose changes and deletion a trigger refuses."""
+    """A document that a trigger protects from changes and deletion."""
     document = Document.objects.create(title="Fees", kind="text", body="Two a day.", uploaded_by="x")
     execute(
         "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS"
@@ -244,7 +244,7 @@ def test_a_budget_that_the_databases_role_may_not_make_is_refused(admin_client, 
 
 @pytest.fixture
 def assistant(client, django_user_model):
-    """Staff that may see everything, and change nothing."""
+    """A staff user who may see everything and change nothing."""
     user = django_user_model.objects.create_user("assistant", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     client.force_login(user)

@@ -12,7 +12,7 @@ TASK = {"agent": "desk", "task": "Book 3 never came back.", "key": "k"}
 
 @pytest.fixture
 def desk(provider):
-    """An agent with a tool that needs somebody's agreement, which its model wants to call."""
+    """An agent with a tool that needs approval, and a model that calls it."""
     execute("CREATE TABLE reminders (book int)")
     execute("CREATE FUNCTION remind(book int) RETURNS void LANGUAGE sql AS 'INSERT INTO reminders VALUES (book)'")
     execute("COMMENT ON FUNCTION remind IS 'reminds the reader of a book'")
@@ -28,7 +28,7 @@ def desk(provider):
 
 @pytest.fixture
 def clerk(client, django_user_model):
-    """Somebody who may have agents run, and agree to what they want to do."""
+    """A user who may run agents and approve their tool calls."""
     user = django_user_model.objects.create_user("clerk")
     user.user_permissions.set(Permission.objects.filter(codename__in=["run_agent", "decide"]))
     client.force_login(user)
@@ -36,7 +36,7 @@ def clerk(client, django_user_model):
 
 
 def begin(client, **changed):
-    """Gives an agent a task; the job and what came of it."""
+    """Gives an agent a task; returns the job and its result."""
     reply = client.post(AGENTS, TASK | changed)
     assert reply.status_code == 302, reply.context["form"].errors
     return int(reply.url.split("/")[-2])
@@ -60,7 +60,7 @@ def test_an_answer_comes_as_events_with_the_steps(clerk, desk):
     assert "model" in data["html"]
 
 
-def test_a_call_waits_until_somebody_agrees(clerk, desk):
+def test_a_call_waits_until_it_is_approved(clerk, desk):
     job = begin(clerk)
     _, data = follow(clerk, job)[-1]
     assert "wants to call <strong>remind</strong>" in data["html"]
@@ -73,11 +73,11 @@ def test_a_call_waits_until_somebody_agrees(clerk, desk):
     assert follow(clerk, later)[-1][0] == "done"
     assert execute("SELECT array_agg(book) FROM reminders") == [3]
     assert "The reader has been told." in shown(clerk, later)
-    # The task that waited is done as well, since the run went on.
+    # The task that waited is done as well, because the run has continued.
     assert "waiting" not in clerk.get(AGENTS).content.decode()
     assert "waiting" not in shown(clerk, job)
     assert Step.objects.filter(attributes__comment="clerk: it is late indeed").exists()
-    # Nothing can be decided twice.
+    # A decision cannot be made twice.
     assert clerk.post(reverse("decide", args=[step.pk]), {"agreed": "no"}).status_code == 404
 
 

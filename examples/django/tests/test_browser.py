@@ -1,4 +1,4 @@
-"""The pages in a real browser: what only JavaScript, a keyboard, a phone or a screen reader would miss."""
+"""The pages in a real browser: what only JavaScript, a keyboard, a phone or a screen reader reveals."""
 
 import os
 import re
@@ -15,16 +15,16 @@ CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 QUESTION = "What does VACUUM do with the space of dead rows?"
 PHONE = {"width": 360, "height": 640}
-# Of axe's four levels, those that keep somebody from using the page.
+# The two of axe's four levels that prevent users from using the page.
 SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
 def browser():
-    # Playwright's own event loop is in this thread, which Django takes for a view that is asynchronous.
+    # Playwright's event loop runs in this thread, so Django takes the thread for an asynchronous view.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
-        # A container has no user namespaces for the sandbox; the pages are our own.
+        # A container has no user namespaces for the sandbox; the pages are trusted.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -33,7 +33,7 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, live_server):
-    """Opens a page of the application in a browser of its own; fails if a script of it has failed."""
+    """Opens a page of the application in a new browser; fails if one of its scripts failed."""
     contexts, errors = [], []
 
     def open_page(path, client=None, **options):
@@ -45,7 +45,7 @@ def open_page(browser, live_server):
             context.add_cookies([session])
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        # What the policy of the pages forbids is an error of the console alone.
+        # The browser reports violations of the content security policy only on the console.
         page.on("console", lambda said: errors.append(said.text) if "Security Policy" in said.text else None)
         page.goto(path)
         return page
@@ -57,7 +57,7 @@ def open_page(browser, live_server):
 
 
 def ask(page, question):
-    """Writes a question, and sends it with the keyboard."""
+    """Types a question, and submits it with the keyboard."""
     page.get_by_label("Your question").fill(question)
     page.get_by_label("Your question").press("Enter")
 
@@ -67,7 +67,7 @@ def test_ask_stream_cite_switch_rate_reload(open_page, with_provider):
     with with_provider.held():
         ask(page, QUESTION)
         answer = page.locator("#answer")
-        # The first piece is there, and the model has not said the rest.
+        # The first piece is shown, and the model has not sent the rest yet.
         expect(answer).to_have_text(re.compile("VACUUM"))
         expect(answer).to_have_attribute("aria-busy", "true")
         page.reload()
@@ -110,7 +110,7 @@ def test_chat_works_without_javascript(open_page):
     page = open_page("/chat/", java_script_enabled=False)
     page.get_by_label("Your question").fill("How do I take a base backup?")
     page.get_by_role("button", name="Ask").click()
-    # The page loads itself anew until the answer is there.
+    # The page reloads itself until the answer is complete.
     expect(page.get_by_text("The program pg_basebackup takes a base backup of a running server.")).to_be_visible()
 
 
@@ -143,14 +143,14 @@ def test_a_file_is_sent_with_progress_and_can_be_searched(open_page, client, lib
     expect(page.locator(".passages h3")).to_have_text(["fees"])
 
 
-# Keeps how far the progress bar has come, as the page is another one afterwards.
+# Stores the progress bar's last value, because another page is loaded afterwards.
 SEEN = """() => new MutationObserver(() => { sessionStorage.sent = document.querySelector("progress").value })
     .observe(document.querySelector("progress"), { attributes: true })"""
 
 
 @pytest.fixture
 def pages(open_page, client, admin_user, with_provider):
-    """Every kind of page, with something on it."""
+    """Returns a function that opens every kind of page, with content."""
     client.force_login(admin_user)
     execute("SELECT rag.create_agent('desk', 'You help at the desk.', 'stub')")
 
@@ -190,7 +190,7 @@ def test_axe_finds_nothing_serious_in_the_reports(open_page, client, admin_user)
     run = execute("SELECT rag.start_run('charted')")
     execute("SELECT rag.log_step(%s, 'tool', 'get_order', status => 'error', error => 'not found')", run)
     eventually(Day.objects.filter(agent="charted").exists)
-    # axe puts styles of its own into the page.
+    # axe adds its own styles to the page.
     page = open_page("/admin/ragstone/day/", client, bypass_csp=True)
     for address in [
         "/admin/ragstone/day/",
@@ -202,7 +202,7 @@ def test_axe_finds_nothing_serious_in_the_reports(open_page, client, admin_user)
 
 
 def serious(page):
-    """What axe finds of that kind, with the elements in question."""
+    """Returns the serious violations that axe finds, with their elements."""
     violations = Axe().run(page).response["violations"]
     return [(v["id"], [node["html"] for node in v["nodes"]]) for v in violations if v["impact"] in SERIOUS]
 
@@ -229,6 +229,6 @@ def test_reports_are_charts_in_a_browser(open_page, client, admin_user):
     labels = "canvas => Chart.getChart(canvas).data.datasets.map(set => set.label)"
     assert page.locator("[data-chart=tokens]").evaluate(labels) == ["input tokens", "output tokens"]
     assert [canvas.evaluate(drawn) for canvas in page.locator("canvas").all()] == [True] * 5
-    # No other page of the admin is at odds with the policy, which open_page looks for.
+    # The other pages of the admin do not violate the policy either, which open_page checks.
     for address in ["run/", "step/", "collection/manual/change/", "budget/add/"]:
         page.goto(f"/admin/ragstone/{address}")

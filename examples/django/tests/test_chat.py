@@ -16,7 +16,7 @@ ASK = {"persona": "Librarian", "collection": "manual"}
 
 
 def ask(client, message, key="k", **changed):
-    """Begins a conversation, and gives it."""
+    """Starts a conversation, and returns it."""
     reply = client.post(reverse("chat"), ASK | {"message": message, "key": key} | changed)
     assert reply.status_code == 302, reply.context["form"].errors
     return Conversation.objects.get(pk=reply.url.split("/")[-2])
@@ -109,7 +109,7 @@ def test_a_conversation_is_there_for_its_browser_after_a_restart(client):
     assert "How do I take a base backup?" in later.get(reverse("chat")).content.decode()
 
 
-def test_a_conversation_is_nobody_elses(client):
+def test_a_conversation_is_private(client):
     conversation = ask(client, "How do I take a base backup?")
     list(stream(client, conversation))
     message = conversation.messages.last()
@@ -118,7 +118,7 @@ def test_a_conversation_is_nobody_elses(client):
         assert stranger.get(reverse(name, args=[conversation.pk, *more])).status_code == 404
     assert stranger.post(reverse("rate", args=[conversation.pk, message.pk]), {"score": 1}).status_code == 404
     assert "How do I take" not in stranger.get(reverse("chat")).content.decode()
-    # Nor can a message of somebody else be reached through a conversation of one's own.
+    # A message of another user cannot be reached through the user's own conversation.
     own = ask(stranger, "What is a GIN index?")
     assert stranger.get(reverse("citation", args=[own.pk, message.pk, 1])).status_code == 404
 
@@ -128,7 +128,8 @@ def test_a_citation_opens_the_passage_that_it_cites(client):
     list(stream(client, conversation))
     message = conversation.messages.last()
     page = client.get(reverse("citation", args=[conversation.pk, message.pk, 1])).content.decode()
-    assert '<mark id="passage" tabindex="-1">The program pg_basebackup takes a base backup' in page
+    passage = page.partition('<div class="quoted" id="passage" tabindex="-1">')[2]
+    assert passage.startswith("<p>The program pg_basebackup takes a base backup")
     assert client.get(reverse("citation", args=[conversation.pk, message.pk, 9])).status_code == 404
 
 
@@ -148,7 +149,7 @@ def test_a_form_that_is_sent_twice_is_one_question(client):
         say(client, conversation, "And what does VACUUM do?", "twice")
         assert list(stream(client, conversation))[-1][0] == "done"
     assert conversation.messages.filter(role="user").count() == 2
-    # So is the first one, which makes the conversation.
+    # The same applies to the first question, which creates the conversation.
     assert ask(client, "How do I take a base backup?") == conversation
 
 
@@ -175,7 +176,7 @@ def test_a_form_that_is_wrong_asks_nothing(client, wrong):
 
 
 def failure(client, conversation, message):
-    """Checks what a failed question looks like, in the stream and after a reload."""
+    """Checks how a failed question is shown, in the stream and after a reload."""
     assert list(stream(client, conversation))[-1] == ("failed", {"message": message})
     page = shown(client, conversation)
     assert message.replace("'", "&#x27;") in page

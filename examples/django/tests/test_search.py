@@ -2,7 +2,8 @@ import pytest
 from django.urls import reverse
 
 from knowledge.models import Document
-from knowledge.templatetags.passages import marked, with_quote
+from knowledge.templatetags.passages import marked
+from knowledge.templatetags.reading import whole_text
 from ragstone.models import Passage
 from tests.conftest import execute
 
@@ -70,7 +71,7 @@ def test_a_result_opens_its_text_with_the_passage_marked(client):
     passage = next(iter(Passage.objects.search("manual", "base backup", k=1)))
     address = reverse("read", args=["manual", passage.key])
     page = client.get(address, {"q": "base backup", "chunk": passage.chunk_id}).content.decode()
-    assert '<mark id="passage" tabindex="-1">' in page
+    assert '<div class="quoted" id="passage" tabindex="-1">' in page
     assert client.get(reverse("read", args=["manual", 99])).status_code == 404
     assert client.get(reverse("read", args=["secret", 1])).status_code == 404
 
@@ -152,6 +153,38 @@ def test_marks_are_html_and_all_else_is_escaped():
 
 
 def test_a_quote_of_several_places_is_marked_at_each():
-    html = with_quote("One & two.\nThree  four. Five.", "One & two. … Three four.")
-    assert html == '<mark id="passage" tabindex="-1">One &amp; two.</mark>\n<mark>Three  four.</mark> Five.'
-    assert with_quote("a < b", None) == "a &lt; b"
+    plain = Document(kind="text", body="One & two.\nThree  four.\n\nFive.\nSix.")
+    html = whole_text(plain, "One & two. … Three four. … Six.")
+    begin = (
+        '<div class="quoted" id="passage" tabindex="-1"><div class="plain">One &amp; two.\nThree  four.\n</div></div>'
+    )
+    assert html.startswith(begin)
+    assert html.endswith('<div class="quoted"><div class="plain">Six.\n</div></div>')
+    assert whole_text(plain, None) == '<div class="plain">One &amp; two.\nThree  four.\n\nFive.\nSix.\n</div>'
+
+
+def test_a_passage_of_markdown_is_one_piece():
+    body = "# Backup\n\n**`-d`** is\na folder.\n\n- one\n\n- two\n\nThe end."
+    html = whole_text(Document(kind="markdown", body=body), "a folder. - one")
+    passage = "<p><strong><code>-d</code></strong> is\na folder.</p>\n<ul>\n"
+    assert html.startswith(f'<h2>Backup</h2>\n<div class="quoted" id="passage" tabindex="-1">{passage}')
+    assert html.endswith("</ul>\n</div><p>The end.</p>\n")
+    assert html.count("quoted") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "html"),
+    [
+        ("<script>alert(1)</script>", "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>\n"),
+        ("a <img src=x onerror=alert(1)>", "<p>a &lt;img src=x onerror=alert(1)&gt;</p>\n"),
+        ("[a](javascript:alert(1))", "<p>[a](javascript:alert(1))</p>\n"),
+        ("[a **b**](page.html) [c](//evil.example)", "<p>a <strong>b</strong> c</p>\n"),
+        ("![a <b>](https://evil.example/x.png)", "<p>a &lt;b&gt;</p>\n"),
+        (
+            '[a](https://example.org/?a=1&b="2")',
+            '<p><a href="https://example.org/?a=1&amp;b=%222%22" rel="nofollow noreferrer">a</a></p>\n',
+        ),
+    ],
+)
+def test_markdown_of_any_user_is_harmless(body, html):
+    assert whole_text(Document(kind="markdown", body=body), None) == html

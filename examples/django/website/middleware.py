@@ -1,4 +1,4 @@
-"""Errors of the database as pages that a person understands, and what browsers may do with pages."""
+"""Shows database errors as readable pages, and restricts what browsers may do with pages."""
 
 from django.db import DatabaseError, connection
 from django.http import HttpResponse
@@ -6,7 +6,8 @@ from django.template.loader import render_to_string
 
 from ragstone.problems import UNREACHABLE, UNSTORABLE, explain
 
-# Texts of models and of visitors are escaped; should that ever fail, no script of theirs runs and nothing is sent elsewhere.
+# Texts of models and of visitors are escaped; if that ever failed, no script in them would run, and nothing
+# would be sent to other hosts.
 POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
     "form-action 'self'"
@@ -23,7 +24,7 @@ def content_security_policy(get_response):
 
 
 class ProblemMiddleware:
-    """Shows what the database refused, with a fitting status; anything unforeseen stays a 500."""
+    """Shows database errors with a suitable status; any unexpected error stays a 500."""
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -34,11 +35,11 @@ class ProblemMiddleware:
     def process_exception(self, request, exception):
         if isinstance(exception, DatabaseError) and (problem := explain(exception)):
             if problem is UNREACHABLE:
-                # A pool whose connections are dead waits longer and longer before it makes others. The next request has
-                # a new one, and is served as soon as the database is there.
+                # A pool with dead connections waits longer and longer before it opens new ones. The next
+                # request gets a new pool, and is served as soon as the database is available.
                 connection.close_pool()
-            # The page's head shows the user, who cannot be known where the database is away, or where it was the session's
-            # own number that had a character which no text can have.
+            # The page's head shows the user, who cannot be read if the database is unavailable, or if the
+            # session's own key contained a character that no `text` value can contain.
             alone = problem in (UNREACHABLE, UNSTORABLE)
             html = render_to_string("problem.html", {"problem": problem}, None if alone else request)
             return HttpResponse(html, status=problem.status)

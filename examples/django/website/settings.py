@@ -1,4 +1,4 @@
-"""Settings of the example. The database is that of libpq's variables (PGHOST, PGDATABASE, …), as it is for psql."""
+"""Settings of the example. As for psql, libpq's variables (PGHOST, PGDATABASE, …) select the database."""
 
 import os
 import secrets
@@ -7,9 +7,10 @@ from pathlib import Path
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
-# Browsers' sessions are signed with it: with a key made at each start they end, and their conversations with them.
+# Signs browser sessions: a key that is generated at each start ends the sessions, and with them their
+# conversations.
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(50)
-# Behind TLS, cookies are for nothing else.
+# Behind TLS, cookies are sent over TLS only.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = os.environ.get("DJANGO_TLS") == "1"
 ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "127.0.0.1 localhost").split()
 
@@ -60,23 +61,27 @@ DATABASES = {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": os.environ.get("PGDATABASE", "demo"),
         "OPTIONS": {
-            # A page does not wait a minute for an engine that is away. Jobs have the settings of their role.
+            # A page does not wait a minute for an engine that is unavailable. Jobs use the settings of their
+            # role.
             "options": "-c rag.request_timeout=10s",
-            # A request, and a streamed answer as long as it lasts, takes a connection of this process's pool, and waits
-            # for one rather than being refused by the server. Keep it below max_connections over the number of processes.
+            # A request, and a streamed answer for its whole duration, takes a connection of this process's
+            # pool, and waits for one rather than being refused by the server. Keep this number below
+            # max_connections divided by the number of processes.
             "pool": {"min_size": 1, "max_size": int(os.environ.get("DJANGO_POOL", "40")), "timeout": 10},
         },
-        # After a restart of the server the pool's connections are dead.
+        # After a restart of the server, the pool's connections are dead.
         "CONN_HEALTH_CHECKS": True,
-        # Each request is in autocommit: a transaction around a view would stay open while it waits for a model.
+        # Requests run in autocommit mode: a transaction around a view would stay open while the view waits
+        # for a model.
         "ATOMIC_REQUESTS": False,
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# What answers in conversations: a model of rag.providers, or the answerer that needs none.
+# The model that answers in conversations: a model of rag.providers, or the extractive model, which needs no
+# provider.
 RAGSTONE_MODEL = os.environ.get("RAGSTONE_MODEL", "local/extractive")
-# The model whose rows each collection searches, for the pages that show a whole text.
+# The Django model for the rows of each collection, for pages that show a whole text.
 RAGSTONE_SOURCES = {"manual": "knowledge.Page", "documents": "knowledge.Document"}
 
 LANGUAGE_CODE = "en"

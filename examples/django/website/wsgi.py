@@ -1,4 +1,4 @@
-"""For a WSGI server with threads: a streamed answer holds one as long as it lasts."""
+"""The application for a WSGI server with threads: each streamed answer occupies a thread."""
 
 import os
 

@@ -1,4 +1,4 @@
-//! What becomes of a batch that failed: its rows are tried again, charged, or wait with their collection.
+//! Handles a batch that failed: its rows are tried again, recorded as failed, or wait with their collection.
 
 use super::Indexer;
 use crate::background::provider_pauses::store;
@@ -10,10 +10,11 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
 
 impl Indexer {
-    /// Charges the failure of a batch to its only row, or tries its rows again in halves of it, or pauses the collection.
+    /// Records the failure for the batch's only row, or tries the rows again in smaller batches, or pauses
+    /// the collection.
     ///
     /// # Errors
-    /// Errors of the environment, and of storing the failure.
+    /// Errors of the environment, and errors of storing the failure.
     pub(super) fn fail(
         &mut self,
         collection: i64,
@@ -27,7 +28,7 @@ impl Indexer {
         self.pauses.batch_ended(collection, Err(error))?;
         match (blame(error), items) {
             (Blame::Row, [(key, ids)]) => self.charge(collection, key, ids, error),
-            // Not the first time another transaction is to blame: the key is not unique.
+            // The row failed alone again, so no other transaction is the cause: the key is not unique.
             (Blame::Transient, [(key, ids)])
                 if is_duplicate(error) && self.in_flight.is_alone(collection, key) =>
             {
@@ -46,8 +47,9 @@ impl Indexer {
         }
     }
 
-    /// Charges a row at which the provider fails alone while it answers for others. Else the collections of the provider wait; then the rows
-    /// are tried again in halves of the batch, and one that was alone after others.
+    /// Records the failure for a row if the provider fails at this row alone while it processes others.
+    /// Otherwise pauses the provider's collections and halves the next batches of these rows; a row that was
+    /// alone is then tried after others.
     fn fail_at_provider(
         &mut self,
         collection: i64,

@@ -1,7 +1,7 @@
-//! How a backend reaches the engine and the background workers.
+//! Connects backends with the engine and the background workers.
 //!
-//! [`settings`] are what an administrator or a session has set, [`processes`] the workers beside the backends: how they are
-//! registered, found and woken, and [`engine`] the connections to the engine.
+//! [`settings`] has the GUCs, [`processes`] registers, finds and wakes background workers, and [`engine`] has the
+//! connections to the engine.
 #![deny(unsafe_code)]
 
 pub mod engine;

@@ -1,5 +1,5 @@
-//! A command gives text search configurations other names, or moves them to another schema. Collections keep names of configurations, since
-//! `pg_upgrade` allows no column with their numbers.
+//! Follows text search configurations that a command renames or moves to another schema. Collections store
+//! the names of configurations, because `pg_upgrade` does not support columns that store their OIDs.
 
 use pgrx::{PgLogLevel, pg_sys};
 use ragstone_pg::error::{Error, Result};
@@ -9,11 +9,12 @@ use ragstone_pg::switch_user::as_owner;
 use std::cell::RefCell;
 
 thread_local! {
-    /// Configurations of collections, with their names before the command under way.
+    /// OIDs and names of the configurations that collections use, as they were before the current command.
     static NAMED: RefCell<Vec<(pg_sys::Oid, String)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Remembers what the configurations of collections are called before the command under way. To be called within SPI.
+/// Remembers the names of the configurations that collections use, before the current command changes them.
+/// Must be called within SPI.
 pub fn remember() -> Result<()> {
     let sql = "SELECT t.oid, t.oid::regconfig::text FROM pg_ts_config t
                WHERE t.oid::regconfig::text IN (SELECT c.language FROM rag.collection c)";
@@ -23,7 +24,7 @@ pub fn remember() -> Result<()> {
     Ok(())
 }
 
-/// Has collections call their configurations as these are called after the command. To be called within SPI.
+/// Stores the new names of the configurations that the command has renamed. Must be called within SPI.
 pub fn follow() -> Result<()> {
     for (configuration, former) in NAMED.take() {
         let arguments = [Arg::new(configuration), Arg::text(&former)];
@@ -42,9 +43,10 @@ pub fn follow() -> Result<()> {
     Ok(())
 }
 
-/// Where each row may have a configuration of its own, the text index says by their names which of them found a chunk's words.
+/// Warns that the text index must be rebuilt: if each row may have its own configuration, the text index
+/// stores the name of the configuration that found a chunk's words.
 fn tell_to_rebuild(collection: &str) {
-    Error::warning(format!("collection \"{collection}\" finds rows of this text search configuration after its text index was built again"))
+    Error::warning(format!("collection \"{collection}\" finds rows of this text search configuration only after its text index is rebuilt"))
         .hint(format!("Call rag.refresh_collection('{collection}', text => true)."))
         .notice(PgLogLevel::WARNING);
 }

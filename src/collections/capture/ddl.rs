@@ -1,10 +1,11 @@
-//! Work of the event triggers: they find the collections that a command affects. No failure here fails the command.
+//! Work of the event triggers: they find the collections that a command affects. An error here never makes
+//! the user's command fail.
 
 use crate::collections::capture::configurations;
 use crate::collections::capture::follow::{follow, restored_by, sources};
 use crate::collections::capture::own_ddl;
 use crate::collections::capture::rewritten;
-use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::collection::{Collection, Sync};
 use crate::collections::queue;
 use pgrx::{PgLogLevel, pg_sys};
 use ragstone_pg::attempt::in_subtransaction;
@@ -30,8 +31,9 @@ pub fn follow_rewrites() {
     without_failing(rewritten::remember);
 }
 
-/// Adapts collections whose sources have lost columns, by ALTER TABLE or together with what the columns depended on, or partitions. Of a
-/// table that was dropped itself only the time is noted: that it is missing is seen without that.
+/// Adapts collections whose sources have lost columns (by ALTER TABLE, or because an object that the columns
+/// depended on was dropped) or partitions. If the source itself was dropped, only the time is stored, since
+/// its absence is visible in the catalogue.
 pub fn follow_drops() {
     let role = session::current_role();
     without_failing(|| {
@@ -66,9 +68,17 @@ fn follow_commands() -> Result<()> {
     let of_rewritten = if rewritten.is_empty() { Vec::new() } else { sources(&rewritten)? };
     let known_ids: Vec<_> = known.iter().map(|collection| collection.id).collect();
     follow_all(known.into_iter().chain(restored));
-    for collection in of_rewritten.iter().filter(|collection| known_ids.contains(&collection.id)) {
+    let follows =
+        |collection: &&Collection| collection.sync != Sync::Manual && known_ids.contains(&collection.id);
+    for collection in of_rewritten.iter().filter(follows) {
         if let Err(error) = in_subtransaction(|| rewritten::queue_changed(collection.id)) {
-            warn(&format!("collection \"{}\" may show former texts for a moment", collection.name), &error);
+            warn(
+                &format!(
+                    "collection \"{}\" may return outdated texts until its rows are indexed again",
+                    collection.name
+                ),
+                &error,
+            );
         }
     }
     Ok(())
@@ -83,7 +93,7 @@ fn follow_dropped_columns() -> Result<()> {
     Ok(())
 }
 
-/// Has all rows compared, since no trigger saw those of the partition.
+/// Queues a comparison of all rows, because no trigger fired for the rows of the partition.
 fn follow_dropped_partitions(role: pg_sys::Oid) -> Result<()> {
     let find = || run(include_str!("../../../sql/queries/lost_partitions.sql"), &[Arg::new(role)]);
     let found = as_owner(config_owner()?, find)?;

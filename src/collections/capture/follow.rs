@@ -1,57 +1,81 @@
-//! A collection follows changes of its source's definition: columns that are renamed or dropped, a new owner, a new
-//! type of the key, partitions that are attached or detached.
+//! Adapts a collection to changes of its source's definition: renamed or dropped columns, a new owner, a new
+//! type of the key, attached or detached partitions.
 
 use crate::collections::capture::triggers;
-use crate::collections::catalog::collection::{Collection, TableUse};
+use crate::collections::catalog::collection::{Collection, Sync, TableUse};
 use crate::collections::catalog::keys::key_column;
 use crate::collections::catalog::owner_change::accept_owner;
 use crate::collections::queue;
 use crate::collections::queue::failure;
 use pgrx::{PgLogLevel, log, pg_sys};
 use ragstone_pg::attempt::in_subtransaction;
+use ragstone_pg::blame::{Blame, blame};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::rows::Rows;
-use ragstone_pg::spi::{Arg, run, run_once};
+use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
-/// Adapts a collection to the present definition of its source. A collection that a restore has not completed is left
-/// alone: a trigger created now would collide with the dump's own, and its chunk table may be filled later.
+/// Adapts a collection to the current definition of its source. A collection that a restore has not completed
+/// is left alone: a trigger created now would collide with the dump's own, and the restore may fill the chunk
+/// table later.
 pub fn follow(collection: &mut Collection) -> Result<()> {
-    if collection.is_restoring() && !is_whole(collection)? { Ok(()) } else { align(collection) }
+    let may_be_incomplete = match collection.sync {
+        Sync::Manual => collection.column_numbers.is_empty(),
+        _ => collection.is_restoring() && !is_whole(collection)?,
+    };
+    if may_be_incomplete {
+        return Ok(());
+    }
+    // Nothing would fill a manual collection again before it is refreshed.
+    let may_empty = collection.sync != Sync::Manual;
+    let Err(error) = adapt(collection, may_empty)? else { return Ok(()) };
+    triggers::remove(collection)?;
+    if collection.is_restoring() {
+        // It was restored without triggers. Its columns are found by name until the missing one exists again.
+        collection.column_numbers = vec![0; collection.key.len() + 2 + collection.metadata.len()];
+        write_numbers(collection)?;
+    }
+    failure::set_error(collection.id, Some(&error))
 }
 
-/// The same where the caller knows that the restore has ended.
+/// The same where the caller refreshes the collection: the restore has ended, and an error is the caller's.
 pub fn align(collection: &mut Collection) -> Result<()> {
+    adapt(collection, true)?
+}
+
+/// The inner error says why the collection cannot follow its source. `may_empty`: chunks whose keys are none of the source's new type may
+/// be deleted.
+fn adapt(collection: &mut Collection, may_empty: bool) -> Result<Result<()>> {
     collection.lock_tables(TableUse::Reading)?;
     let columns = columns(collection)?;
     match resolve(collection, &columns) {
-        Err(error) => {
-            triggers::remove(collection)?;
-            if collection.is_restoring() {
-                // It was restored without triggers. Its columns are found by name until the missing one exists again.
-                collection.column_numbers = vec![0; collection.key.len() + 2 + collection.metadata.len()];
-                write_numbers(collection)?;
-            }
-            return failure::set_error(collection.id, Some(&error));
-        }
+        Err(error) => return Ok(Err(error)),
         Ok(resolved) => rename(collection, resolved)?,
     }
     if collection.accepted_owner.is_none() {
-        // A restore sets owners one by one.
+        // A restore sets the owner of each table separately.
         accept_owner(collection)?;
     }
-    // A collection that was given away follows when its new owner refreshes it.
+    // A collection whose source has a new owner is adapted when that owner refreshes it.
     if !collection.is_given_away() {
-        follow_key_types(collection, &columns)?;
+        match in_subtransaction(|| connect(|| follow_key_types(collection, &columns, may_empty))) {
+            // No index takes the key's new type, for example.
+            Err(error) if blame(&error) == Blame::Collection => return Ok(Err(error)),
+            followed => followed?,
+        }
     }
-    triggers::install(collection)?;
-    queue::append_all(collection.id)
+    if collection.sync != Sync::Manual {
+        triggers::install(collection)?;
+        queue::append_all(collection.id)?;
+    }
+    Ok(Ok(()))
 }
 
-/// True if a restore has completed a collection. A restore creates last the indexes of its tables and the triggers of
-/// its source, each after the rows; a collection that could not follow its source has no triggers.
+/// True if a restore has completed a collection. The last objects that a restore creates are the indexes of
+/// its tables and the triggers of its source, each after the rows; a collection that could not follow its
+/// source has no triggers.
 fn is_whole(collection: &Collection) -> Result<bool> {
     let look = || run(include_str!("../../../sql/queries/filled.sql"), &[Arg::new(collection.id)]);
     let filled = as_owner(config_owner()?, look)?;
@@ -65,8 +89,8 @@ fn columns(collection: &Collection) -> Result<Rows> {
     run(include_str!("../../../sql/queries/columns.sql"), &[Arg::new(collection.source_of_any_owner()?.oid)])
 }
 
-/// Name and number of each of the collection's columns. They are found by number if there is one, so that a renamed
-/// column is found, and otherwise by name.
+/// Name and attribute number of each of the collection's columns. A column is found by its number if that is
+/// known, so that a renamed column is found, and otherwise by name.
 fn resolve(collection: &Collection, columns: &Rows) -> Result<Vec<(String, i16)>> {
     let all = (0..columns.count)
         .filter_map(|row| Some((columns.text(row, 0)?, columns.int2(row, 4)?)))
@@ -74,18 +98,23 @@ fn resolve(collection: &Collection, columns: &Rows) -> Result<Vec<(String, i16)>
     let find = |name: &str, number: i16| {
         let by_number = all.iter().find(|column| column.1 == number);
         let found = by_number.or_else(|| all.iter().find(|column| column.0 == name));
-        found.cloned().ok_or_else(|| {
-            Error::undefined_column(format!("column \"{name}\" of the source does not exist any more"))
-                .hint("Add it again, or drop the collection with rag.drop_collection.")
-        })
+        found.cloned().ok_or_else(|| collection.lost_column(name))
     };
     let names = collection.key.iter().map(Some).chain([Some(&collection.content), collection.title.as_ref()]);
     let names = names.chain(collection.metadata.iter().map(Some));
     let numbers = collection.column_numbers.iter().copied().chain(std::iter::repeat(0));
-    names
+    let found: Vec<_> = names
         .zip(numbers)
         .map(|(name, number)| name.map_or(Ok((String::new(), 0)), |name| find(name, number)))
-        .collect()
+        .collect::<Result<_>>()?;
+    check_content(collection, columns, found[collection.key.len()].1)?;
+    Ok(found)
+}
+
+fn check_content(collection: &Collection, columns: &Rows, number: i16) -> Result<()> {
+    let row = (0..columns.count).find(|row| columns.int2(*row, 4) == Some(number));
+    let Some(row) = row.filter(|row| columns.text(*row, 2).as_deref() != Some("S")) else { return Ok(()) };
+    Err(collection.no_text(&columns.text(row, 1).unwrap_or_default()))
 }
 
 fn rename(collection: &mut Collection, resolved: Vec<(String, i16)>) -> Result<()> {
@@ -133,15 +162,15 @@ fn write_numbers(collection: &Collection) -> Result<()> {
 }
 
 /// Changes the types of the chunk table's key columns to those of the source.
-fn follow_key_types(collection: &Collection, columns: &Rows) -> Result<()> {
-    let chunks = collection.chunks()?;
+fn follow_key_types(collection: &mut Collection, columns: &Rows, may_empty: bool) -> Result<()> {
+    let chunks = collection.chunks()?.clone();
     let own = run(include_str!("../../../sql/queries/columns.sql"), &[Arg::new(chunks.oid)])?;
     let definition = |rows: &Rows, name: &str| {
         let row = (0..rows.count).find(|row| rows.text(*row, 0).as_deref() == Some(name))?;
         let collation = rows.text(row, 3).map(|name| format!(" COLLATE {name}")).unwrap_or_default();
         Some((rows.text(row, 1)?, collation))
     };
-    for (place, name) in collection.key.iter().enumerate() {
+    for (place, name) in collection.key.clone().iter().enumerate() {
         let column = key_column(place);
         let (wanted, has) = (definition(columns, name), definition(&own, &column));
         if let Some((kind, collation)) = wanted.filter(|wanted| has.as_ref() != Some(wanted)) {
@@ -152,12 +181,15 @@ fn follow_key_types(collection: &Collection, columns: &Rows) -> Result<()> {
             let change = || as_owner(chunks.owner, || run_once(&statement).map(|_| ()));
             match in_subtransaction(change) {
                 Err(error) if matches!(&error.code()[..2], "22" | "23") => {
+                    if !may_empty {
+                        return Err(collection.other_key(name, &kind).detail(error.message));
+                    }
                     empty(collection, &error)?;
                     change()?;
                 }
                 changed => changed?,
             }
-            // Keys of the former type may be none in the new one. All rows are queued anyway.
+            // Keys of the former type may be invalid in the new one. All rows are queued anyway.
             queue::forget(collection.id)?;
         }
     }
@@ -166,12 +198,17 @@ fn follow_key_types(collection: &Collection, columns: &Rows) -> Result<()> {
 
 /// Empties a collection whose keys cannot be cast to the new type of the source's key, since the command has computed other values. All
 /// rows are queued afterwards.
-fn empty(collection: &Collection, error: &Error) -> Result<()> {
-    Error::warning(format!("collection \"{}\" is filled again, as its keys have changed", collection.name))
-        .detail(error.message.clone())
-        .notice(PgLogLevel::WARNING);
+fn empty(collection: &mut Collection, error: &Error) -> Result<()> {
+    Error::warning(format!(
+        "collection \"{}\" is filled again, because its keys have changed",
+        collection.name
+    ))
+    .detail(error.message.clone())
+    .notice(PgLogLevel::WARNING);
     let (chunks, terms) = (collection.chunks()?, collection.terms()?);
-    as_owner(chunks.owner, || run_once(&format!("TRUNCATE {}, {}", chunks.name, terms.name)).map(|_| ()))
+    as_owner(chunks.owner, || run_once(&format!("TRUNCATE {}, {}", chunks.name, terms.name)))?;
+    collection.chunk_count = 0;
+    Ok(())
 }
 
 /// The collections whose sources are these tables or their parents.
@@ -179,8 +216,8 @@ pub fn sources(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
     find(include_str!("../../../sql/queries/affected.sql"), oids(tables))
 }
 
-/// The collections that a restore may complete with these tables. Concurrent sessions of one restore wait for each
-/// other here, since otherwise each might miss what the other creates last.
+/// The collections that a restore may complete with these tables. Concurrent sessions of one restore wait for
+/// each other here; otherwise each might miss the objects that the other creates last.
 pub fn restored_by(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
     let found = find(include_str!("../../../sql/queries/restoring.sql"), oids(tables))?;
     for collection in &found {
@@ -189,8 +226,8 @@ pub fn restored_by(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
     Ok(found)
 }
 
-/// Follows collections that were restored completely without this being noticed. One that cannot be followed, for example because a
-/// session has locked its source, holds up no other one.
+/// Adapts collections that were restored completely without being noticed. A collection that cannot be
+/// adapted, for example because a session has locked its source, does not hold up the others.
 pub fn follow_restored() -> Result<()> {
     let all = Arg::optional::<Vec<i64>>(None);
     for mut collection in find(include_str!("../../../sql/queries/restoring.sql"), all)? {

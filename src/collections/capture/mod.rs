@@ -1,10 +1,12 @@
-//! Captures what writers do: the trigger on a source queues the keys of changed rows, and deletes the chunks of deleted
-//! ones.
+//! Captures the changes of writers: the trigger on a source queues the keys of changed rows, and deletes the
+//! chunks of deleted rows.
 //!
-//! It compares values instead of SET lists, and reads neither the catalogue nor a table if no indexed column has
-//! changed. No failure in it fails the user's write. [`triggers`] installs the triggers, [`ddl`] and [`follow`] adapt
-//! collections to changed definitions, [`rewritten`] finds what a command has computed anew, and [`reconcile`] finds what no trigger saw, with [`source_keys`] and, where rows cannot be read,
-//! [`unreadable`]. [`configurations`] follows text search configurations to other names.
+//! The trigger compares values instead of SET lists, and reads neither the catalogue nor a table if no
+//! indexed column has changed. An error in it never makes the user's write fail. [`triggers`] installs the
+//! triggers. [`ddl`] and [`follow`] adapt collections to changed definitions, and [`configurations`] to
+//! renamed text search configurations. [`rewritten`] finds rows that a command has rewritten with new values.
+//! [`reconcile`] finds changes for which no trigger fired, with [`source_keys`] and, if rows cannot be read,
+//! [`unreadable`].
 
 mod configurations;
 pub mod ddl;
@@ -29,21 +31,27 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::plans::by_index;
 use ragstone_pg::portable::with_portable_settings;
 use ragstone_pg::relation::lock_if_free;
+use ragstone_pg::relcache;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::trigger::{Column, Event, Row, TriggerCall};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Once;
 
 /// Number of keys that are collected before they are queued.
 const MAX_PENDING_KEYS: usize = 10_000;
 
 thread_local! {
-    /// Pairs of a collection and a table whose trigger may change that collection.
+    /// Pairs of a collection and a table whose trigger may change that collection. A table may be detached, or become another one's
+    /// partition, or another extension may number its collections anew: they are looked up again after any change of a table.
     static TRUSTED: RefCell<HashSet<(i64, pg_sys::Oid)>> = RefCell::new(HashSet::new());
+
+    /// Number of changes of tables that this session was told of.
+    static CHANGES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Captures what a statement changed. It raises no error, unless the statement is being cancelled.
+/// Captures the changes of a statement. It raises no error, unless the statement is being cancelled.
 pub fn capture(trigger: TriggerCall) {
     if let Err(error) = try_capture(trigger) {
         warn(trigger, error);
@@ -69,8 +77,8 @@ fn try_capture(trigger: TriggerCall) -> Result<()> {
 
 fn warn(trigger: TriggerCall, error: Error) {
     let collection = trigger.arguments().into_iter().next().unwrap_or_default();
-    Error::warning(format!("a change was not noted for collection number {collection}: {}", error.message))
-        .detail("the write itself is not affected; the worker will compare all rows")
+    Error::warning(format!("could not queue a change for collection number {collection}: {}", error.message))
+        .detail("The write itself is not affected; a worker will compare all rows.")
         .notice(PgLogLevel::WARNING);
 }
 
@@ -82,7 +90,8 @@ struct Columns {
 }
 
 impl Columns {
-    /// From the trigger's arguments: the collection's number, the number of key columns, the key columns, the others.
+    /// Reads the trigger's arguments: the collection's number, the number of key columns, the key columns,
+    /// the other columns.
     fn of(trigger: TriggerCall) -> Result<Self> {
         let arguments = trigger.arguments();
         let malformed = || Error::bad_argument("the trigger's arguments are malformed");
@@ -138,13 +147,16 @@ impl Columns {
         changes.flush()
     }
 
-    /// The collection, if the table is its source or a part of it. Any role may create a trigger with any arguments.
+    /// The collection, if the table is its source or a partition or child of it. This is checked because any
+    /// role may create a trigger with any arguments.
     fn trusted(&self, trigger: TriggerCall) -> Result<Option<Collection>> {
         let Some(collection) = Collection::find_by_id(self.collection)? else { return Ok(None) };
+        register_invalidation();
         let place = (self.collection, trigger.relation());
         if TRUSTED.with_borrow(|trusted| trusted.contains(&place)) {
             return Ok(Some(collection));
         }
+        let changes = CHANGES.get();
         let rows = run(
             include_str!("../../../sql/queries/ancestors.sql"),
             &[Arg::new(trigger.relation()), Arg::new(collection.source_of_any_owner()?.oid)],
@@ -152,19 +164,32 @@ impl Columns {
         if rows.count == 0 {
             return Ok(None);
         }
-        TRUSTED.with_borrow_mut(|trusted| trusted.insert(place));
+        if changes == CHANGES.get() {
+            TRUSTED.with_borrow_mut(|trusted| trusted.insert(place));
+        }
         Ok(Some(collection))
     }
+}
+
+fn register_invalidation() {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        relcache::on_change(|_| {
+            CHANGES.set(CHANGES.get() + 1);
+            TRUSTED.with_borrow_mut(HashSet::clear);
+        });
+    });
 }
 
 struct CapturedChanges<'a> {
     collection: Collection,
     columns: &'a Columns,
-    /// Keys of which there is no row any more.
+    /// Keys of rows that no longer exist.
     gone: Vec<Key>,
-    /// Keys to queue, including those in `gone`: another transaction may commit a chunk that this one cannot see.
+    /// Keys to queue, including those in `gone`: another transaction may commit a chunk that this transaction
+    /// cannot see.
     noted: Vec<Key>,
-    /// Keys with a NULL, of rows that are there or were.
+    /// Keys that contain a NULL, of existing and deleted rows.
     keyless: BTreeSet<PartialKey>,
 }
 
@@ -185,7 +210,8 @@ impl CapturedChanges<'_> {
         if self.noted.len() + self.keyless.len() >= MAX_PENDING_KEYS { self.flush() } else { Ok(()) }
     }
 
-    /// The key of a row. A row with a NULL in it cannot be found by it: that is noted.
+    /// The key of a row. A row cannot be found by a key that contains a NULL: such a key is added to
+    /// `keyless`.
     fn key_or_note(&mut self, row: Row) -> Option<Key> {
         let key: PartialKey = self.columns.key.iter().map(|column| row.text(*column)).collect();
         let whole = whole(&key);
@@ -210,7 +236,7 @@ impl CapturedChanges<'_> {
                     return Ok(());
                 }
                 Err(error) => Error::warning(format!(
-                    "collection \"{}\" will have the change later: {}",
+                    "collection \"{}\" will be updated later: {}",
                     self.collection.name, error.message
                 ))
                 .hint(error.hint)
@@ -221,8 +247,9 @@ impl CapturedChanges<'_> {
     }
 }
 
-/// Deletes the chunks of deleted rows. If another session has locked the chunk table, for example to create its
-/// indexes, the writer does not wait: search shows no chunk without its row, and the worker deletes it.
+/// Deletes the chunks of deleted rows. If another session has locked the chunk table, for example to create
+/// its indexes, the writer does not wait: search never returns a chunk without its row, and the worker
+/// deletes the chunk later.
 fn delete_chunks(collection: &mut Collection, gone: &[Key]) -> Result<()> {
     if gone.is_empty() || !lock_own_tables(collection)? {
         return Ok(());
@@ -240,7 +267,8 @@ fn delete_chunks(collection: &mut Collection, gone: &[Key]) -> Result<()> {
     Ok(())
 }
 
-/// Locks the chunk table for writing, unless another session has locked it or the collection waits for its new owner.
+/// Locks the chunk table for writing. Returns false if another session has locked it, or if the collection
+/// waits for its new owner.
 fn lock_own_tables(collection: &mut Collection) -> Result<bool> {
     if collection.is_given_away() || !lock_if_free(collection.chunks()?.oid) {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! Marks commands that Ragstone itself runs, which the event trigger does not follow.
+//! Marks commands that Ragstone itself runs, so that the event trigger ignores them.
 
 use std::cell::Cell;
 
@@ -7,7 +7,7 @@ thread_local! {
     static IS_OWN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// True while a command of Ragstone's own runs.
+/// True while a command of Ragstone itself runs.
 pub fn is_under_way() -> bool {
     IS_OWN.get()
 }

@@ -1,5 +1,5 @@
-//! Compares a collection with its source, for what no trigger saw: the first fill, a disabled trigger, rows of a
-//! partition that was attached or detached.
+//! Compares a collection with its source, to find changes for which no trigger fired: the first fill, a
+//! disabled trigger, rows of a partition that was attached or detached.
 
 use crate::collections::capture::source_keys::read_keys;
 use crate::collections::capture::unreadable;
@@ -15,10 +15,11 @@ use ragstone_pg::blame::{Blame, blame};
 use ragstone_pg::error::Result;
 use ragstone_pg::spi::connect;
 
-/// Queues the rows that the collection lacks or has in an older state, and deletes the chunks of deleted rows. Returns
-/// the number of queued rows.
+/// Queues the rows that the collection lacks or has in an older state, and deletes the chunks of deleted
+/// rows. Returns the number of queued rows.
 ///
-/// Where a row cannot be read, it is looked for: it is queued with the others, so that it alone fails when it is indexed.
+/// If the comparison fails because a row cannot be read, all rows are compared by key; the unreadable row is
+/// queued with the others, so that only this row fails when it is indexed.
 pub fn compare(collection: &mut Collection, depth: CompareDepth) -> Result<usize> {
     connect(|| keyless::queue_listed(collection.id))?;
     let read = in_subtransaction(|| {
@@ -31,7 +32,7 @@ pub fn compare(collection: &mut Collection, depth: CompareDepth) -> Result<usize
     }
 }
 
-/// Queues the rows that differ, found by one statement.
+/// Queues the rows that differ. One statement finds them.
 fn queue_differing(collection: &Collection, depth: CompareDepth) -> Result<usize> {
     let operators = connect(|| KeyColumns::of(collection))?.operators;
     let statement = match depth {
@@ -41,7 +42,7 @@ fn queue_differing(collection: &Collection, depth: CompareDepth) -> Result<usize
     read_keys(collection, &statement, |keys| queue::append(collection.id, keys, Cause::Fill))
 }
 
-/// Deletes the chunks of deleted rows, and of rows that have no content any more.
+/// Deletes the chunks of deleted rows, and of rows that no longer have content.
 pub fn delete_orphans(collection: &mut Collection) -> Result<()> {
     let operators = connect(|| KeyColumns::of(collection))?.operators;
     let mut changes = IndexChanges::default();

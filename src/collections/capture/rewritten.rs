@@ -1,5 +1,6 @@
-//! A command has computed a source's values anew, for which no trigger fires: `ALTER TABLE … ALTER … TYPE … USING`, a refresh of a
-//! materialized view. The rows that differ are queued in the same transaction, so that no search shows their former text.
+//! Handles commands that compute a source's values anew, for which no trigger fires: `ALTER TABLE … ALTER …
+//! TYPE … USING` and a refresh of a materialized view. The rows that differ are queued in the same
+//! transaction, so that no search returns their former text.
 
 use crate::collections::capture::source_keys::read_all_keys;
 use crate::collections::catalog::collection::Collection;
@@ -13,16 +14,16 @@ use ragstone_pg::error::Result;
 use ragstone_pg::spi::{connect, run};
 use std::cell::RefCell;
 
-/// That columns get values by expressions of the command or of their definition (`AT_REWRITE_DEFAULT_VAL`, `AT_REWRITE_COLUMN_REWRITE`),
-/// not only another place or format.
+/// Rewrite reasons that compute new values from an expression of the command or of the column's definition
+/// (`AT_REWRITE_DEFAULT_VAL`, `AT_REWRITE_COLUMN_REWRITE`), instead of only changing the table's storage.
 const NEW_VALUES: i32 = 0x02 | 0x04;
 
 thread_local! {
-    /// Tables that the command under way rewrites.
+    /// Tables that the current command rewrites.
     static REWRITTEN: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Remembers the table that the command under way is about to rewrite. To be called within SPI.
+/// Remembers the table that the current command is about to rewrite. Must be called within SPI.
 pub fn remember() -> Result<()> {
     let sql = "SELECT pg_event_trigger_table_rewrite_oid(), pg_event_trigger_table_rewrite_reason()";
     let rows = run(sql, &[])?;
@@ -32,12 +33,12 @@ pub fn remember() -> Result<()> {
     Ok(())
 }
 
-/// The tables that the command which has ended has rewritten.
+/// Returns the tables that the finished command has rewritten, and forgets them.
 pub fn take() -> Vec<pg_sys::Oid> {
     REWRITTEN.take()
 }
 
-/// Queues the rows that differ from what the collection has of them; where one cannot be read, all rows.
+/// Queues the rows that differ from the collection's state; if one of them cannot be read, all rows.
 pub fn queue_changed(collection: i64) -> Result<()> {
     let found = connect(|| Collection::find_by_id(collection))?;
     let Some(collection) = found.filter(|found| found.error.is_none() && !found.is_given_away()) else {

@@ -9,11 +9,11 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::portable::as_source_owner;
 use ragstone_pg::spi::{Arg, connect, run};
 
-/// Number of keys that are read at a time.
+/// Number of keys in one fetch.
 const KEYS_PER_FETCH: i64 = 10_000;
 
-/// Calls `work` with the keys that a statement selects, some at a time. Returns their number. Rows with a NULL in their key are queued.
-/// Others that wait for the source come first.
+/// Calls `work` with the keys that a statement selects, batch by batch. Returns their number. Rows with a
+/// NULL in their key are queued. Ends with an error if another session waits for a lock on the source.
 pub fn read_keys(
     collection: &Collection,
     statement: &str,
@@ -26,7 +26,7 @@ pub fn read_keys(
     })
 }
 
-/// The same, whoever waits.
+/// As [`read_keys`], but continues if other sessions wait for a lock on the source.
 pub fn read_all_keys(
     collection: &Collection,
     statement: &str,
@@ -55,7 +55,8 @@ pub fn read_all_keys(
     Ok(all)
 }
 
-/// Ends a long comparison if another session waits for a lock on the table. It is started again later.
+/// Raises an error to end a long comparison if another session waits for a lock on the table. The comparison
+/// is started again later.
 fn yield_to_waiters(source: pgrx::pg_sys::Oid) -> Result<()> {
     let rows = run(
         "SELECT FROM pg_locks WHERE relation = $1 AND locktype = 'relation' AND NOT granted
@@ -65,5 +66,5 @@ fn yield_to_waiters(source: pgrx::pg_sys::Oid) -> Result<()> {
     if rows.count == 0 {
         return Ok(());
     }
-    Err(Error::lock_not_available("somebody waits for the source"))
+    Err(Error::lock_not_available("another session waits for a lock on the source"))
 }

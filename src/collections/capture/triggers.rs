@@ -10,17 +10,18 @@ use ragstone_pg::identifier::{literal, quoted};
 use ragstone_pg::spi::{Arg, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
-/// A trigger of each table of a source.
+/// A trigger that is created on each table of a source.
 struct TriggerDefinition {
     event: &'static str,
-    /// Its definition, with `{}` for the table.
+    /// The trigger's definition, with `{}` for the table.
     definition: &'static str,
-    /// ALWAYS or REPLICA, as in ALTER TABLE … ENABLE; none for the default, sessions of the role `origin`.
+    /// ALWAYS or REPLICA, as in ALTER TABLE … ENABLE; None for the default, which fires in sessions with
+    /// `session_replication_role = origin`.
     enable: Option<&'static str>,
 }
 
-/// The statement triggers. That of TRUNCATE fires always, for logical replication, too; the rows that this writes are seen by the row
-/// trigger.
+/// The statement triggers. The trigger for TRUNCATE also fires when logical replication applies a TRUNCATE;
+/// the row trigger captures the rows that logical replication writes.
 const STATEMENT_TRIGGERS: [TriggerDefinition; 4] = [
     TriggerDefinition {
         event: "insert",
@@ -64,7 +65,7 @@ struct ExistingTrigger {
     arguments: Vec<u8>,
 }
 
-/// Creates missing triggers and drops outdated ones. Returns true if there were any.
+/// Creates missing triggers and drops outdated ones. Returns true if it changed any trigger.
 pub fn install(collection: &Collection) -> Result<bool> {
     let arguments = arguments(collection);
     let tables = tables(collection)?;
@@ -163,7 +164,7 @@ fn existing(
     Ok(found(collection, tables)?.into_iter().partition(right))
 }
 
-/// Tables and names of the missing triggers, and what they are to be.
+/// The missing triggers: table, name, and definition.
 fn missing<'a>(
     collection: &Collection,
     tables: &'a [TriggerTable],
@@ -181,8 +182,9 @@ fn missing<'a>(
         .collect()
 }
 
-/// The collection's triggers on these tables, and on others of the same owner, which were among them. Any role can make triggers of these
-/// names on tables of its own, which must not be waited for.
+/// The collection's triggers on these tables, and on other tables of the same owner, which may have been
+/// among them before. Triggers with these names on tables of other roles are ignored, since any role can
+/// create them and this session must not wait for locks on such tables.
 fn found(collection: &Collection, tables: &[TriggerTable]) -> Result<Vec<ExistingTrigger>> {
     let rows = run(
         include_str!("../../../sql/queries/triggers.sql"),

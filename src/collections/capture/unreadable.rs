@@ -1,5 +1,5 @@
-//! Compares a collection with a source that has rows which cannot be read: an owner's cast or view fails for them, or a value of theirs
-//! has no text. Such rows are queued, and fail when they are indexed, each by itself.
+//! Compares a collection with a source that has unreadable rows, for which a cast or view of the owner fails
+//! or a value has no text form. Each of these rows is queued, and fails alone when it is indexed.
 
 use crate::collections::capture::source_keys::read_keys;
 use crate::collections::catalog::collection::Collection;
@@ -18,10 +18,11 @@ use ragstone_pg::spi::{connect, run};
 /// Number of rows that are compared in one statement.
 const ROWS_PER_STATEMENT: usize = 1_000;
 
-/// With so few rows it costs less to queue all of them than to look for those that cannot be read.
+/// At most this number of rows is queued as a whole: that costs less than finding the unreadable ones.
 const FEW_ROWS: usize = 16;
 
-/// Queues the rows that differ or cannot be read, and deletes the chunks of deleted rows. Returns the number of queued rows.
+/// Queues the rows that differ or cannot be read, and deletes the chunks of deleted rows. Returns the number
+/// of queued rows.
 pub fn compare(collection: &mut Collection, depth: CompareDepth) -> Result<usize> {
     let keys = connect(|| KeyColumns::of(collection))?;
     let mut changes = IndexChanges::default();
@@ -38,7 +39,7 @@ pub fn compare(collection: &mut Collection, depth: CompareDepth) -> Result<usize
     Ok(queued)
 }
 
-/// Queues those of these rows that differ. Where one cannot be read, each half is compared alone.
+/// Queues the rows among these that differ. If one of them cannot be read, each half is compared separately.
 fn queue_differing(
     collection: &Collection,
     keys: &KeyColumns,

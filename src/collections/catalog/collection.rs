@@ -15,15 +15,16 @@ const QUERY: &str = include_str!("../../../sql/queries/collection.sql");
 /// A collection.
 #[derive(Debug, Clone)]
 pub struct Collection {
-    /// Its number; 0 until its row is inserted.
+    /// Number (`rag.collection.id`); 0 until the row is inserted.
     pub id: i64,
-    /// Name for users.
+    /// Name that users give.
     pub name: String,
-    /// The table that is searched, unless it was dropped. It may have another owner: see [`source`](Self::source).
+    /// The table that is searched; None if it was dropped. It may have another owner by now: see
+    /// [`source`](Self::source).
     pub source: Option<Relation>,
-    /// The chunk table, unless it was dropped. It may be altered: see [`chunks`](Self::chunks).
+    /// The chunk table; None if it was dropped. It may have been altered: see [`chunks`](Self::chunks).
     pub chunks: Option<Relation>,
-    /// The terms table, unless it was dropped.
+    /// The terms table; None if it was dropped.
     pub terms: Option<Relation>,
     /// Columns that identify a row of the source.
     pub key: Vec<String>,
@@ -31,7 +32,7 @@ pub struct Collection {
     pub content: String,
     /// Column with the text that is put before each chunk.
     pub title: Option<String>,
-    /// Columns that can be filtered by.
+    /// Metadata columns, by which search can filter.
     pub metadata: Vec<String>,
     /// Name of the model.
     pub model: String,
@@ -39,7 +40,7 @@ pub struct Collection {
     pub fingerprint: String,
     /// Length of an embedding.
     pub dimensions: i32,
-    /// Maximum number of tokens in a chunk; none stands for as many as the model reads.
+    /// Maximum number of tokens in a chunk; None stands for the maximum that the model reads.
     pub chunk_size: Option<i32>,
     /// Number of tokens at the start of a chunk that repeat the end of the chunk before.
     pub chunk_overlap: i32,
@@ -47,13 +48,13 @@ pub struct Collection {
     pub splitter: Splitter,
     /// Text search configuration.
     pub language: String,
-    /// Position of the metadata column with a row's own text search configuration, from 1.
+    /// Position, from 1, of the metadata column that holds each row's own text search configuration.
     pub language_place: Option<i32>,
-    /// Whether compound tokens are found by their parts, too.
+    /// True if compound tokens are also found by their parts.
     pub word_parts: bool,
-    /// Whether letters with and without accents are the same.
+    /// True if letters with and without accents are treated as equal.
     pub ignore_accents: bool,
-    /// How often its text index was built again.
+    /// Number of times that the text index was rebuilt.
     pub text_builds: i32,
     /// Rows with content at the last refresh.
     pub source_rows: i64,
@@ -69,16 +70,19 @@ pub struct Collection {
     pub source_kind: Option<String>,
     /// Attribute numbers of the key, content, title (0: none) and metadata columns; empty until a restore has ended.
     pub column_numbers: Vec<i16>,
-    /// The role that owned the source when the collection was made, or when it was last accepted: see
-    /// [`owner_change`](crate::collections::catalog::owner_change). None until a restore has ended.
+    /// The role that owned the source when the collection was created, or when a new owner was last accepted:
+    /// see [`owner_change`](crate::collections::catalog::owner_change). None until a restore has ended.
     pub accepted_owner: Option<pg_sys::Oid>,
-    /// Why it cannot follow its source, if it cannot.
+    /// Why the collection cannot follow its source; None if it can.
     pub error: Option<String>,
+    /// Why what is queued, if anything, is tried again only later.
+    pub waits_for: Option<String>,
     /// The collection that this one will replace.
     pub successor_of: Option<i64>,
     /// The collection that has replaced this one.
     pub predecessor_of: Option<i64>,
-    /// SQLSTATE and message, if the owner has altered the chunk or the terms table so that no statement can rely on it.
+    /// SQLSTATE and message, if the owner has altered the chunk table or the terms table so that no statement
+    /// can rely on it.
     pub altered: Option<(String, String)>,
 }
 
@@ -93,19 +97,20 @@ pub enum Sync {
     Manual,
 }
 
-/// What is to be done with a collection's tables.
+/// How the caller is about to use a collection's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableUse {
-    /// They are read.
+    /// The tables are read.
     Reading,
-    /// The chunk and the terms table are written.
+    /// The chunk table and the terms table are written.
     Writing,
-    /// Indexes are built on the chunk and the terms table, which takes long: the source is left alone.
+    /// Indexes are built on the chunk table and the terms table. This takes long, so the source is not
+    /// locked.
     Indexing,
 }
 
 impl Sync {
-    /// From the argument of an SQL function.
+    /// Parses the argument of an SQL function.
     pub fn parse(name: &str) -> Result<Self> {
         match name {
             "background" => Ok(Self::Background),
@@ -116,7 +121,7 @@ impl Sync {
         }
     }
 
-    /// As it is stored.
+    /// The name that is stored in the catalogue.
     pub fn name(self) -> &'static str {
         match self {
             Self::Background => "background",
@@ -127,15 +132,15 @@ impl Sync {
 }
 
 impl Collection {
-    /// The collection of this name, which must exist; with a use, its tables are locked as [`lock_tables`](Self::lock_tables) does. Call
-    /// it with a search path of pg_catalog only.
+    /// The collection of this name, which must exist. With a `table_use`, its tables are locked as by
+    /// [`lock_tables`](Self::lock_tables). Must be called with a search path of pg_catalog only.
     pub fn get(name: &str, table_use: Option<TableUse>) -> Result<Self> {
-        // It is read with the calling statement's snapshot, since a search must not see more than that.
+        // The row is read with the calling statement's snapshot, since a search must not see later changes.
         let rows = own_rows(|| select(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)]))?;
         if rows.count == 0 { Err(undefined(name)) } else { Self::read(&rows, table_use) }
     }
 
-    /// The collection of this name in its latest committed state: for work that has waited for a lock.
+    /// The collection of this name in its latest committed state, for callers that have waited for a lock.
     pub fn find_latest(name: &str) -> Result<Option<Self>> {
         let rows = own_rows(|| run(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)]))?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows, None).map(Some) }
@@ -146,13 +151,14 @@ impl Collection {
         Self::find_to_use(id, None)
     }
 
-    /// As [`find_by_id`](Self::find_by_id); with a use, its tables are locked as [`lock_tables`](Self::lock_tables) does.
+    /// As [`find_by_id`](Self::find_by_id); with a `table_use`, its tables are locked as by
+    /// [`lock_tables`](Self::lock_tables).
     pub fn find_to_use(id: i64, table_use: Option<TableUse>) -> Result<Option<Self>> {
         let rows = own_rows(|| run(QUERY, &[Arg::optional_text(None), Arg::new(id)]))?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows, table_use).map(Some) }
     }
 
-    /// Those of these numbers for which there is a collection.
+    /// The numbers among these that belong to an existing collection.
     pub fn existing(ids: &[i64]) -> Result<Vec<i64>> {
         let ids = Arg::int8s(ids.iter().copied());
         let rows = own_rows(|| run("SELECT id FROM rag.collection WHERE id = ANY ($1)", &[ids]))?;
@@ -176,7 +182,8 @@ impl Collection {
         self.metadata.get(place).map(String::as_str)
     }
 
-    /// True for a collection that a restore has not completed: until then, only the restore may touch its tables.
+    /// True if a restore has not completed the collection yet: until then, only the restore may touch its
+    /// tables.
     pub fn is_restoring(&self) -> bool {
         self.sync != Sync::Manual && self.column_numbers.is_empty()
     }
@@ -219,6 +226,7 @@ impl Collection {
             column_numbers: rows.int2s(0, 21).unwrap_or_default(),
             accepted_owner: rows.oid(0, 22),
             error: rows.text(0, 23),
+            waits_for: rows.text(0, 30),
             successor_of: rows.int8(0, 24),
             predecessor_of: rows.int8(0, 25),
             altered: None,
@@ -273,7 +281,7 @@ impl Collection {
         Ok(())
     }
 
-    /// Stores what a refresh has changed.
+    /// Stores the values that a refresh has changed.
     pub fn update(&self) -> Result<()> {
         let arguments = [
             Arg::new(self.id),
@@ -294,13 +302,13 @@ impl Collection {
         Ok(())
     }
 
-    /// Whether words that were found when it was read before are those that its text index is to have. Dictionaries may have changed
-    /// each time the index was built again.
+    /// True if words that were found for `before` are still valid for the text index. They are not after a
+    /// rebuild, because dictionaries may have changed.
     pub fn finds_words_as(&self, before: &Self) -> bool {
         self.text_builds == before.text_builds
     }
 
-    /// Stores how words are found, after the text index was built again.
+    /// Stores the options of the text search after the text index was rebuilt.
     pub fn update_text_options(&self) -> Result<()> {
         let arguments = [
             Arg::new(self.id),
@@ -314,7 +322,8 @@ impl Collection {
         as_owner(config_owner()?, || run(sql, &arguments).map(|_| ()))
     }
 
-    /// Reads again how words are found: a session that had to wait for its locks may have waited for a change of that.
+    /// Reads the options of the text search again: while a session waited for its locks, another one may have
+    /// changed them.
     pub(super) fn read_text_options(&mut self) -> Result<()> {
         let sql =
             "SELECT language, word_parts, ignore_accents, text_builds FROM rag.collection WHERE id = $1";
@@ -335,7 +344,7 @@ impl Collection {
     }
 }
 
-/// Rows of the extension's own tables, which no other role may read.
+/// Reads rows of the extension's own tables, on which no other role has privileges.
 pub(super) fn own_rows(read: impl FnOnce() -> Result<Rows>) -> Result<Rows> {
     as_extension_owner(config_owner()?, read)
 }
@@ -345,8 +354,8 @@ fn undefined(name: &str) -> Error {
         .hint("Look for its name in rag.collections, or make one with rag.create_collection.")
 }
 
-/// Locks the name of a collection until the transaction ends, so that only one session at a time creates, refreshes or drops
-/// it.
+/// Locks the name of a collection until the transaction ends, so that only one session at a time creates,
+/// refreshes or drops it.
 pub fn lock_name(name: &str) {
     OwnLock::new("collection", name).wait_for_transaction();
 }

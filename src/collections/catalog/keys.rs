@@ -8,7 +8,7 @@ use ragstone_pg::spi::{Arg, run};
 /// A row's key columns as text, in the order of the collection's key.
 pub type Key = Vec<String>;
 
-/// The same of a row of which some or all key columns are NULL.
+/// As [`Key`], for a row in which some or all key columns are NULL.
 pub type PartialKey = Vec<Option<String>>;
 
 /// How the key columns of a collection are compared.
@@ -16,12 +16,13 @@ pub type PartialKey = Vec<Option<String>>;
 pub struct KeyColumns {
     /// Equality operators, each with its schema.
     pub operators: Vec<String>,
-    /// Types, as in a cast.
+    /// Type names, as they are written in a cast.
     types: Vec<String>,
 }
 
 impl KeyColumns {
-    /// Reads them from a collection's chunk table. Call it with a search path of pg_catalog only.
+    /// Reads operators and types from a collection's chunk table. Must be called with a search path of
+    /// pg_catalog only.
     pub fn of(collection: &Collection) -> Result<Self> {
         let names: Vec<_> = (0..collection.key.len()).map(key_column).collect();
         let rows = run(
@@ -32,7 +33,7 @@ impl KeyColumns {
         let (mut operators, mut types) = (Vec::new(), Vec::new());
         for row in 0..names.len() {
             let (Some(oid), Some(name)) = (rows.oid(row, 0), rows.text(row, 1)) else {
-                return Err(Error::internal("a key column has gone"));
+                return Err(Error::internal("a key column no longer exists"));
             };
             operators.push(equality_operator(oid)?);
             types.push(name);
@@ -45,8 +46,8 @@ impl KeyColumns {
         self.types.len()
     }
 
-    /// Keys as rows `k` with columns `key_1`, `key_2`, … in their own types, and `place` from 1. They take the first
-    /// arguments of the statement.
+    /// A FROM item `k` with the given keys: columns `key_1`, `key_2`, … in their own types, and `place` from
+    /// 1. The statement's first arguments are the keys: see [`arguments`](Self::arguments).
     pub fn rows(&self) -> String {
         let arrays: Vec<_> = (1..=self.count()).map(|place| format!("${place}::text[]")).collect();
         let names: Vec<_> = (1..=self.count()).map(|place| format!("t{place}")).collect();
@@ -64,7 +65,7 @@ impl KeyColumns {
         )
     }
 
-    /// The arguments for [`rows`](Self::rows).
+    /// The arguments for [`rows`](Self::rows): one array of text for each key column.
     pub fn arguments<'k>(&self, keys: impl Iterator<Item = &'k Key> + Clone) -> Vec<Arg> {
         (0..self.count()).map(|place| Arg::texts(keys.clone().map(|key| &key[place]))).collect()
     }
@@ -79,7 +80,8 @@ impl KeyColumns {
         self.pairs(|place| format!("c.{}", key_column(place)))
     }
 
-    /// The condition that a row of the source has this key, with its columns that are not NULL as the first arguments.
+    /// The condition that a row of the source has this key. The key's columns that are not NULL are the
+    /// statement's first arguments.
     pub fn match_partial(&self, collection: &Collection, key: &PartialKey) -> (String, Vec<Arg>) {
         let (mut conditions, mut arguments) = (Vec::new(), Vec::new());
         for (place, value) in key.iter().enumerate() {
@@ -106,13 +108,13 @@ impl KeyColumns {
     }
 }
 
-/// True if a key has as many columns as the collection. A queued key may be older than the last change of the
-/// collection's key.
+/// True if a key has the same number of columns as the collection's key. A queued key may be older than the
+/// last change of the collection's key.
 pub fn fits(collection: &Collection, key: &Key) -> bool {
     key.len() == collection.key.len()
 }
 
-/// The key if no column of it is NULL.
+/// The key, if none of its columns is NULL.
 pub fn whole(key: &PartialKey) -> Option<Key> {
     key.iter().cloned().collect()
 }

@@ -1,4 +1,4 @@
-//! A table of a collection, as the catalogue had it when it was read.
+//! A table of a collection, as the catalogue described it when it was read.
 
 use pgrx::pg_sys;
 use ragstone_pg::error::Result;
@@ -17,9 +17,15 @@ pub struct Relation {
 }
 
 impl Relation {
-    /// Checks that the caller has the rights of the relation's owner; `action` is what only that owner may do.
+    /// Checks that the caller has the rights of the relation's owner. `action` names, for the error, the
+    /// operation that requires them.
     pub fn check_owner(&self, action: &str) -> Result<()> {
-        let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(self.owner)])?;
-        if rows.boolean(0, 0) == Some(true) { Ok(()) } else { Err(not_owner(action, &self.name)) }
+        if has_rights_of(self.owner)? { Ok(()) } else { Err(not_owner(action, &self.name)) }
     }
+}
+
+/// True if the caller has the rights of a role.
+pub fn has_rights_of(role: pg_sys::Oid) -> Result<bool> {
+    let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(role)])?;
+    Ok(rows.boolean(0, 0) == Some(true))
 }

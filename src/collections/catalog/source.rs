@@ -8,7 +8,7 @@ use ragstone_pg::own_tables::not_owner;
 use ragstone_pg::relation::lock_against_changes;
 use ragstone_pg::spi::{Arg, run};
 
-/// `jsonb_build_object` takes at most 100 arguments, two for each column.
+/// Maximum number of metadata columns: `jsonb_build_object` takes at most 100 arguments, two for each column.
 const MAX_METADATA_COLUMNS: usize = 50;
 
 /// A table whose rows are to be searched.
@@ -46,8 +46,8 @@ pub struct Column {
 }
 
 impl SourceTable {
-    /// Opens the table with this OID and locks it against changes of its definition. It must be searchable, and the
-    /// caller must have its owner's rights.
+    /// Opens the table with this OID and locks it against changes of its definition. Raises an error if the
+    /// table cannot be searched, or if the caller lacks its owner's rights.
     pub fn open(oid: pg_sys::Oid, action: &str) -> Result<Self> {
         lock_against_changes(oid);
         let rows = run(include_str!("../../../sql/queries/relation.sql"), &[Arg::new(oid)])?;
@@ -74,7 +74,7 @@ impl SourceTable {
         })
     }
 
-    /// True for a foreign table, on which triggers do not report what has changed.
+    /// True for a foreign table, on which no trigger fires for changes that other servers make.
     pub fn is_foreign(&self) -> bool {
         self.kind == SourceKind::Foreign
     }
@@ -110,13 +110,13 @@ impl SourceTable {
                 "{} metadata columns are more than {MAX_METADATA_COLUMNS}",
                 names.len()
             ))
-            .hint("Put them together in one jsonb column."));
+            .hint("Combine some of them in a jsonb column."));
         }
         names.iter().try_for_each(|name| self.column(name).map(|_| ()))
     }
 
-    /// The columns that identify a row: those that the caller names, otherwise the primary key's, otherwise those of
-    /// the only unique index.
+    /// The columns that identify a row: the columns that the caller names, otherwise the primary key's,
+    /// otherwise those of the only unique index.
     pub fn key(&self, named: Option<Vec<String>>) -> Result<Vec<String>> {
         let indexes = unique_indexes(self.oid)?;
         let Some(named) = named else {
@@ -126,7 +126,7 @@ impl SourceTable {
         let same = |index: &UniqueIndex| {
             index.columns.len() == named.len() && named.iter().all(|name| index.columns.contains(name))
         };
-        // A foreign table has no indexes. Columns that are not unique are noticed when its chunks are indexed.
+        // A foreign table has no indexes. If its key is not unique, indexing its chunks finds that.
         if named.is_empty() || (self.kind != SourceKind::Foreign && !indexes.iter().any(same)) {
             return Err(Error::invalid_column_reference(format!(
                 "no unique index of table \"{}\" is on exactly the key columns ({})",
@@ -138,20 +138,22 @@ impl SourceTable {
         Ok(named)
     }
 
-    /// Whether no two rows can have the same values in these columns.
+    /// True if a unique index guarantees that no two rows have the same values in these columns.
     pub fn is_unique(&self, key: &[String]) -> Result<bool> {
         let is_whole = |index: UniqueIndex| index.columns.iter().all(|column| key.contains(column));
         Ok(!self.has_children()? && unique_indexes(self.oid)?.into_iter().any(is_whole))
     }
 
-    /// Whether tables inherit from it, for whose rows its indexes do not hold. Those of a partitioned table hold for partitions.
+    /// True if tables inherit from this one: its unique indexes do not cover their rows. Unique indexes of a
+    /// partitioned table do cover its partitions.
     fn has_children(&self) -> Result<bool> {
         let sql = "SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent WHERE c.oid = $1 AND c.relkind = 'r' LIMIT 1";
         Ok(run(sql, &[Arg::new(self.oid)])?.count > 0)
     }
 
     fn key_of(&self, indexes: Vec<UniqueIndex>) -> Result<Vec<String>> {
-        // Columns of a materialised view are never NOT NULL. A null in its key is noticed when its chunk is stored.
+        // Columns of a materialised view are never NOT NULL. A NULL in its key is found when the row's chunk
+        // is stored.
         let nullable = self.kind == SourceKind::MaterialisedView;
         let mut usable = indexes.into_iter().filter(|index| index.not_null || nullable);
         match (usable.next(), usable.next()) {
@@ -175,9 +177,9 @@ fn check_kind(kind: &str, name: &str) -> Result<SourceKind> {
         "r" | "p" => Ok(SourceKind::Table),
         "m" => Ok(SourceKind::MaterialisedView),
         "f" => Ok(SourceKind::Foreign),
-        "v" => Err(wrong("a view").hint(
-            "Use the table behind it, or a materialized view: a view has no keys and its rows no owner.",
-        )),
+        "v" => {
+            Err(wrong("a view").hint("Use the table behind it, or a materialized view: a view has no keys."))
+        }
         _ => Err(wrong("not a table").hint("Use a table, a partitioned table or a materialized view.")),
     }
 }
@@ -214,8 +216,8 @@ fn columns(oid: pg_sys::Oid) -> Result<Vec<Column>> {
         .collect())
 }
 
-/// The error where several rows have the same key.
+/// The error for a key that several rows have.
 pub fn shared_key() -> Error {
     Error::unique_violation("several rows of the source have this key")
-        .hint("Give each row a key of its own, and create a unique index on the key columns.")
+        .hint("Give each row a unique key, and create a unique index on the key columns.")
 }

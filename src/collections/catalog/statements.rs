@@ -1,24 +1,29 @@
-//! The statements that read and write a collection's tables. All names in them are quoted, and they run with a search
-//! path of pg_catalog only.
+//! The SQL statements that read and write a collection's tables. All names in them are quoted, and they run
+//! with a search path of pg_catalog only.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::KeyColumns;
 use crate::collections::catalog::keys::key_column;
+use ragstone_pg::encoding;
 use ragstone_pg::error::Result;
 use ragstone_pg::identifier::{literal, quoted};
 
-/// Maximum size of content that is split into chunks, in bytes of the server's encoding. It leaves room for the rest of
-/// a frame.
+/// Maximum size of content that is split into chunks, in bytes of the server's encoding. The rest of the
+/// frame, 1 MiB, is for the other fields of the request.
 pub const MAX_CONTENT_BYTES: usize = ragstone_core::protocol::MAX_FRAME - (1 << 20);
+
+/// White space that the C collation does not know as such, and characters without width. A text of nothing else has no chunks.
+const BLANK_CHARACTERS: &str =
+    "\u{85}\u{a0}\u{1680}\u{2000}-\u{200b}\u{2028}\u{2029}\u{202f}\u{205f}\u{2060}\u{3000}\u{feff}";
 
 /// A column of the source as text, by the output function of its type. A cast would run code of the type's owner with the rights of
 /// the caller, and already where the statement is planned, since functions are inlined and computed in branches that are never taken.
-fn text_of(column: &str) -> String {
+pub fn text_of(column: &str) -> String {
     let column = of_source(column);
     format!("CASE WHEN {column} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {column}) END")
 }
 
-/// The same as readers expect it: see `rag._text`.
+/// A column of the source as text in the form that users read: see `rag._text`.
 fn shown_text_of(column: &str) -> String {
     format!("rag._text({})", of_source(column))
 }
@@ -26,9 +31,9 @@ fn shown_text_of(column: &str) -> String {
 /// How closely rows are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompareDepth {
-    /// Only which rows exist.
+    /// Only the existence of rows.
     Keys,
-    /// Also their content.
+    /// Existence and content of rows.
     Content,
 }
 
@@ -58,14 +63,16 @@ impl Collection {
         self.title.as_ref().map_or_else(|| "NULL::pg_catalog.text".into(), |title| shown_text_of(title))
     }
 
-    /// The source's content as text, in the C collation, since nondeterministic collations do not support patterns.
+    /// The source's content as text, in the C collation, because nondeterministic collations do not support
+    /// patterns.
     fn content_expression(&self) -> String {
         format!("({} COLLATE \"C\")", shown_text_of(&self.content))
     }
 
-    /// The condition that a row of the source has content.
+    /// The condition that a row of the source has content: a character that can be seen.
     fn has_content(&self) -> String {
-        format!("{} ~ '\\S'", self.content_expression())
+        let more = if encoding::is_utf8() { BLANK_CHARACTERS } else { "" };
+        format!("{} ~ '[^\\s{more}]'", self.content_expression())
     }
 
     /// The condition that a row of the source and a chunk have the same key, compared with the operators of the key's
@@ -87,8 +94,8 @@ impl Collection {
         Ok(self.rows(stale, &format!("{} s", self.source()?.name), &chunks, "0::bigint"))
     }
 
-    /// The same for the rows with these keys, with the position of the key instead of the 0, in the order of positions. The chunk
-    /// table is looked up row by row.
+    /// As [`select_rows`](Self::select_rows) for the rows with these keys, with the position of the key
+    /// instead of the 0, in the order of positions. The chunk table is looked up row by row.
     pub fn select_keyed(&self, keys: &KeyColumns) -> Result<String> {
         let from = format!("{} JOIN {} s ON {}", keys.rows(), self.source()?.name, keys.match_source(self));
         let chunks = format!(
@@ -100,8 +107,8 @@ impl Collection {
         Ok(format!("{rows} ORDER BY k.place"))
     }
 
-    /// Selects the positions of the keys whose rows still have the hashes that the last argument has at the same
-    /// positions.
+    /// Selects the positions of the keys whose rows still have the hash that the last argument gives for the
+    /// same position.
     pub fn select_unchanged(&self, keys: &KeyColumns, lock: &str) -> Result<String> {
         Ok(format!(
             "SELECT k.place FROM {keys} JOIN {source} s ON {same} {hash}
@@ -115,7 +122,7 @@ impl Collection {
         ))
     }
 
-    /// Selects the keys, as text for the queue, of all rows that the collection does not have in their present state.
+    /// Selects the keys, as text for the queue, of all rows whose current state the collection does not have.
     pub fn select_stale(&self, operators: &[String]) -> Result<String> {
         let keys: Vec<_> = self.key.iter().map(|name| text_of(name)).collect();
         Ok(format!(
@@ -131,7 +138,8 @@ impl Collection {
         ))
     }
 
-    /// Selects the keys, as text for the queue, of all rows that the collection has although they are gone or have no content any more.
+    /// Selects the keys, as text for the queue, of all rows that the collection has although they were
+    /// deleted or no longer have content.
     pub fn select_emptied(&self, operators: &[String]) -> Result<String> {
         let keys: Vec<_> =
             (0..self.key.len()).map(|place| format!("format('%s', c.{})", key_column(place))).collect();
@@ -146,7 +154,8 @@ impl Collection {
         ))
     }
 
-    /// As [`select_stale`](Self::select_stale), for rows that the collection does not have at all. Only keys are compared.
+    /// As [`select_stale`](Self::select_stale), for rows that the collection does not have at all. Only keys
+    /// are compared.
     pub fn select_missing(&self, operators: &[String]) -> Result<String> {
         let keys: Vec<_> = self.key.iter().map(|name| text_of(name)).collect();
         Ok(format!(
@@ -160,13 +169,13 @@ impl Collection {
         ))
     }
 
-    /// Selects whether the source has a row with content that fulfils a condition.
+    /// Selects whether the source has a row with content that meets a condition.
     pub fn select_exists(&self, condition: &str) -> Result<String> {
         let (source, has_content) = (&self.source()?.name, self.has_content());
         Ok(format!("SELECT EXISTS (SELECT FROM {source} s WHERE {condition} AND {has_content})"))
     }
 
-    /// Selects a key that several rows with content have, as people read it.
+    /// Selects a key that several rows with content have, in the form that users read.
     pub fn select_shared_key(&self) -> Result<String> {
         let keys: Vec<_> = self.key.iter().map(|name| of_source(name)).collect();
         let (source, has_content) = (&self.source()?.name, self.has_content());
@@ -177,13 +186,14 @@ impl Collection {
         ))
     }
 
-    /// Selects the keys of all rows, as text for the queue, without reading anything else of them.
+    /// Selects the keys of all rows, as text for the queue, without reading other columns.
     pub fn select_keys(&self) -> Result<String> {
         let keys: Vec<_> = self.key.iter().map(|name| text_of(name)).collect();
         Ok(format!("SELECT ARRAY[{}] FROM {} s", keys.join(", "), self.source()?.name))
     }
 
-    /// Selects which of these keys are of rows that the collection lacks, has in another state, or has although they have no content.
+    /// Selects the keys among these whose rows the collection lacks, has in another state, or has although
+    /// they have no content.
     pub fn select_differing(&self, keys: &KeyColumns, depth: CompareDepth) -> Result<String> {
         let texts: Vec<_> = self.key.iter().map(|name| text_of(name)).collect();
         let (hash, differs) = match depth {
@@ -204,7 +214,7 @@ impl Collection {
         ))
     }
 
-    /// A row's title, content, metadata, length and hash, as `x`.
+    /// The lateral subquery `x`: a row's title, content, metadata, length and hash.
     fn row_hash(&self) -> String {
         format!(
             "CROSS JOIN LATERAL (SELECT {title} AS title, {content} AS content, {metadata} AS metadata OFFSET 0) w
@@ -242,7 +252,7 @@ impl Collection {
         )
     }
 
-    /// Selects chunks whose row was deleted or has no content any more.
+    /// Selects chunks whose row was deleted or no longer has content.
     pub fn select_orphans(&self, operators: &[String]) -> Result<String> {
         Ok(format!(
             "SELECT c.chunk_id FROM {chunks} c
@@ -254,8 +264,8 @@ impl Collection {
         ))
     }
 
-    /// Selects all chunks in the order of their numbers: number, position in the row, heading, text, metadata, the row's title, and
-    /// length in words.
+    /// Selects all chunks in the order of their numbers: number, position in the row, heading, text,
+    /// metadata, the row's title, and length in words.
     pub fn select_texts(&self, operators: &[String]) -> Result<String> {
         Ok(format!(
             "SELECT c.chunk_id, c.seq, c.heading, c.content, c.metadata, {title}, c.words FROM {chunks} c
@@ -267,7 +277,7 @@ impl Collection {
         ))
     }
 
-    /// Selects chunks whose row was deleted, without reading anything but keys.
+    /// Selects chunks whose row was deleted, without reading other columns than the key.
     pub fn select_gone(&self, operators: &[String]) -> Result<String> {
         Ok(format!(
             "SELECT c.chunk_id FROM {chunks} c WHERE NOT EXISTS (SELECT FROM {source} s WHERE {same_key})",
@@ -285,8 +295,8 @@ impl Collection {
         ))
     }
 
-    /// Deletes the chunks of rows with these keys, each found by an index; with `gone`, only where the source has no such row. Returns
-    /// their positions in the rows.
+    /// Deletes the chunks of rows with these keys, each found by an index; with `gone`, only if the source
+    /// has no row with the key. Returns their positions in the rows.
     pub fn delete_keyed(&self, keys: &KeyColumns, gone: bool) -> Result<String> {
         let gone = if gone {
             format!(
@@ -310,7 +320,7 @@ impl Collection {
         ))
     }
 
-    /// Deletes the chunks of one row, and returns their positions in the row, and their embeddings.
+    /// Deletes the chunks of one row, and returns their positions in the row and their embeddings.
     pub fn delete_row(&self, operators: &[String]) -> Result<String> {
         let same: Vec<_> = operators
             .iter()
@@ -325,11 +335,13 @@ impl Collection {
         ))
     }
 
-    /// Stores chunks, and returns their numbers in the same order. The arguments are arrays with a value for each, the embeddings one behind the other in the third; the fingerprint;
-    /// then the key's columns, as arrays too, or as single values if the chunks share their key.
+    /// Stores chunks, and returns their numbers in the same order. The arguments are arrays with one value
+    /// per chunk, except for the third, which holds all embeddings concatenated, and for the model's
+    /// fingerprint. The key's columns come last, as arrays, or as single values if the chunks share their
+    /// key.
     pub fn insert_chunks(&self, have_one_key: bool) -> Result<String> {
         let columns: Vec<_> = (0..self.key.len()).map(key_column).collect();
-        let numbers: Vec<_> = (0..self.key.len()).map(|place| format!("${}", place + 10)).collect();
+        let numbers: Vec<_> = (0..self.key.len()).map(|place| format!("${}", place + 12)).collect();
         let (values, arrays, names) = if have_one_key {
             (numbers.join(", "), String::new(), String::new())
         } else {
@@ -338,11 +350,11 @@ impl Collection {
         };
         Ok(format!(
             "INSERT INTO {chunks} (seq, words, embedding, heading, content, metadata, row_hash, content_hash,
-                                   fingerprint, {columns})
+                                   fingerprint, start_at, end_at, {columns})
              SELECT seq, words, ($3)[(place - 1) * {dimensions} + 1 : place * {dimensions}]::{vector}.halfvec({dimensions}),
-                    heading, content, metadata, row_hash, content_hash, $9, {values}
-             FROM unnest($1, $2, $4, $5, $6, $7, $8{arrays}) WITH ORDINALITY
-                  p (seq, words, heading, content, metadata, row_hash, content_hash{names}, place)
+                    heading, content, metadata, row_hash, content_hash, $9, start_at, end_at, {values}
+             FROM unnest($1, $2, $4, $5, $6, $7, $8, $10, $11{arrays}) WITH ORDINALITY
+                  p (seq, words, heading, content, metadata, row_hash, content_hash, start_at, end_at{names}, place)
              ORDER BY place
              RETURNING chunk_id",
             chunks = self.chunks()?.name,
@@ -353,8 +365,9 @@ impl Collection {
     }
 }
 
-/// A column of the source as `jsonb`; of types that are not PostgreSQL's own as text, as in [`text_of`].
-fn json_of(column: &str) -> String {
+/// A column of the source as `jsonb`. A column whose type is not one of PostgreSQL's own is converted to text
+/// first, as in [`text_of`].
+pub fn json_of(column: &str) -> String {
     let column = of_source(column);
     format!(
         "CASE WHEN rag._is_built_in({column}) THEN pg_catalog.to_jsonb({column})

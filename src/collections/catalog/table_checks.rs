@@ -1,4 +1,5 @@
-//! The tables of a collection as they are now: locked, looked at, and refused where they are gone, altered or given away.
+//! Checks of a collection's tables in their current state: they are locked, checked, and refused if they were
+//! dropped, altered or given to another owner.
 
 use crate::collections::catalog::collection::{Collection, TableUse, own_rows};
 use crate::collections::catalog::relation::Relation;
@@ -9,24 +10,25 @@ use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, select, with_latest_snapshot};
 
 impl Collection {
-    /// The source, which must still be there, and belong to the role that the collection works for.
+    /// The source. Raises an error if it was dropped, or if its owner is not the role that the collection
+    /// works for.
     pub fn source(&self) -> Result<&Relation> {
         let source = self.source_of_any_owner()?;
         self.check_not_given_away(source)?;
         Ok(source)
     }
 
-    /// The source, which must still be there. Nothing may be done with it as its owner.
+    /// The source. Raises an error if it was dropped. The caller must not act with its owner's rights.
     pub fn source_of_any_owner(&self) -> Result<&Relation> {
         self.source.as_ref().ok_or_else(|| self.gone("source"))
     }
 
-    /// The chunk table, which must still be there, and be as it was made.
+    /// The chunk table. Raises an error if it was dropped or altered.
     pub fn chunks(&self) -> Result<&Relation> {
         self.own_table(self.chunks.as_ref(), "chunk table")
     }
 
-    /// The terms table, which must still be there, and be as it was made.
+    /// The terms table. Raises an error if it was dropped or altered.
     pub fn terms(&self) -> Result<&Relation> {
         self.own_table(self.terms.as_ref(), "terms table")
     }
@@ -38,24 +40,25 @@ impl Collection {
         Ok(table)
     }
 
-    /// Whether the source belongs to another role than the one that the collection works for, so that it waits for the new owner.
+    /// True if the source's owner is not the role that the collection works for, so that the collection waits
+    /// for the new owner to accept it.
     pub fn is_given_away(&self) -> bool {
         self.source.as_ref().is_some_and(|source| self.check_not_given_away(source).is_err())
     }
 
-    /// What a former owner has attached to a table must not run as the present one.
+    /// Raises an error if the table has a new owner: objects that its former owner has attached to it must
+    /// not run with the new owner's rights.
     fn check_not_given_away(&self, table: &Relation) -> Result<()> {
         if self.accepted_owner.is_none_or(|owner| owner == table.owner) {
             return Ok(());
         }
-        Err(Error::wrong_state(format!("the owner of table {} has changed", table.name)).hint(format!(
-            "Its new owner calls rag.refresh_collection('{}'), and the collection goes on.",
-            self.name
-        )))
+        Err(Error::wrong_state(format!("the owner of table {} has changed", table.name))
+            .hint(format!("Its new owner must call rag.refresh_collection('{}').", self.name)))
     }
 
-    /// Keeps the definitions of the collection's tables from being changed until the transaction ends, and reads again what they are
-    /// now. Names that were read in another transaction, or before the lock was taken, may be those of other tables by now.
+    /// Locks the definitions of the collection's tables until the transaction ends, and reads them again.
+    /// Names that were read in another transaction, or before the lock was taken, may refer to other tables
+    /// by now.
     ///
     /// # Errors
     /// 55P03 at `lock_timeout`.
@@ -110,13 +113,19 @@ impl Collection {
             .hint("Undo that, or drop the collection with rag.drop_collection and create it again."))
     }
 
-    fn gone(&self, table: &str) -> Error {
-        Error::undefined_table(format!("the {table} of collection \"{}\" does not exist any more", self.name))
+    /// True if the source was dropped, also after [`Collection::get`] has found it.
+    pub(super) fn is_source_dropped(&self) -> Result<bool> {
+        let Some(source) = &self.source else { return Ok(true) };
+        Ok(latest_rows("SELECT FROM pg_class WHERE oid = $1", &[Arg::new(source.oid)])?.count == 0)
+    }
+
+    pub(super) fn gone(&self, table: &str) -> Error {
+        Error::undefined_table(format!("the {table} of collection \"{}\" no longer exists", self.name))
             .hint("Drop the collection with rag.drop_collection and create it again.")
     }
 }
 
-/// What is committed by now in the extension's own tables and in the catalogue.
+/// Reads the latest committed rows of the extension's own tables and of the catalogue.
 fn latest_rows(statement: &str, arguments: &[Arg]) -> Result<Rows> {
     own_rows(|| with_latest_snapshot(|| select(statement, arguments)))
 }

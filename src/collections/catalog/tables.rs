@@ -1,4 +1,5 @@
-//! The two tables of a collection: their definitions, their indexes and their privileges, which no other role gets.
+//! The two tables of a collection: their definitions, their indexes and their privileges. No role but the
+//! owner has privileges on them.
 
 use crate::collections::catalog::collection::{Collection, Sync, own_rows};
 use crate::collections::catalog::keys::key_column;
@@ -13,10 +14,14 @@ use ragstone_pg::switch_user::as_owner;
 /// Longest name of a table, in bytes (`NAMEDATALEN - 1`).
 const MAX_NAME_BYTES: usize = 63;
 
+/// What the comments of the tables of collections begin with.
+const MARK: &str = "internal: part of collection ";
+
 const CHUNKS_SUFFIX: &str = "_chunks";
 const TERMS_SUFFIX: &str = "_terms";
 
-/// Embeddings of more dimensions may not fit in a page with the rest of their row.
+/// Maximum number of dimensions of an embedding that is stored inline. Longer embeddings may not fit in a
+/// page with the rest of their row.
 const MAX_INLINE_DIMENSIONS: i32 = 2000;
 
 /// Checks that the names of a collection's tables are not too long.
@@ -31,16 +36,24 @@ pub fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// What the names of a successor's tables begin with: no more of the collection's name than leaves room for the rest.
+pub fn stem_beside(name: &str, number: i64) -> String {
+    let number = format!("_{number}");
+    let room = MAX_NAME_BYTES - CHUNKS_SUFFIX.len() - number.len();
+    format!("{}{number}", &name[..name.floor_char_boundary(room)])
+}
+
 /// Creates the tables as the source's owner and in its schema, with names that begin with `stem`.
 ///
-/// Ranking by vectors reads vector and number of a chunk. These columns come first, so that the rest of the row need not be
-/// decoded. The row stays in one piece as long as it fits in a page, since a vector in a TOAST table costs one more
-/// look-up for each candidate.
+/// Vector ranking reads a chunk's vector and number. These columns come first, so that the rest of the row
+/// need not be decoded. The row is stored without TOAST if it fits in a page, since a vector in a TOAST table
+/// costs one more look-up for each candidate.
 pub fn create(collection: &mut Collection, source: &SourceTable, stem: &str) -> Result<()> {
     let (chunks, terms) = (stem.to_owned() + CHUNKS_SUFFIX, stem.to_owned() + TERMS_SUFFIX);
     let qualified = |table: &str| format!("{}.{}", quoted(&source.schema), quoted(table));
-    for table in [&chunks, &terms] {
-        check_free(&source.schema, table, &collection.name)?;
+    let names = [&chunks, &terms].map(|table| qualified(table));
+    for name in &names {
+        check_free(name, &names, &collection.name)?;
     }
     as_owner(source.owner, || {
         run_once(&chunk_table(collection, source, &qualified(&chunks))?)?;
@@ -60,7 +73,7 @@ pub fn create(collection: &mut Collection, source: &SourceTable, stem: &str) -> 
     revoke(&sequence(collection.chunks()?)?, "SEQUENCE")
 }
 
-/// Creates the indexes by which rows and texts are found.
+/// Creates the indexes that find chunks by key and by hash.
 pub fn create_key_indexes(collection: &Collection) -> Result<()> {
     let (chunks, terms) = (collection.chunks()?, collection.terms()?);
     let keys: Vec<_> = (0..collection.key.len()).map(key_column).collect();
@@ -78,8 +91,8 @@ pub fn create_key_indexes(collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// Creates the indexes that search uses, after the tables are filled: that is several times as fast as updating them
-/// during the fill.
+/// Creates the indexes that search uses, after the tables are filled: this is several times faster than
+/// updating them during the fill.
 pub fn create_search_indexes(collection: &Collection) -> Result<()> {
     let chunks = collection.chunks()?;
     let vector = &collection.vector_schema;
@@ -100,8 +113,8 @@ pub fn create_search_indexes(collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// A worker, or a writer to an immediate collection, may be writing the same chunks. The second one waits, and then
-/// sees what the first has done.
+/// Locks a collection's chunks against writes of workers and of writers to an immediate collection. The
+/// second session waits, and then sees the changes of the first.
 pub fn keep_others_from_writing(collection: &Collection) -> Result<()> {
     if collection.sync == Sync::Manual {
         return Ok(());
@@ -123,6 +136,8 @@ fn chunk_table(collection: &Collection, source: &SourceTable, name: &str) -> Res
            words integer NOT NULL,
            embedding {vector}.halfvec({dimensions}) NOT NULL,
            {keys}
+           start_at integer NOT NULL,
+           end_at integer NOT NULL,
            heading text,
            content text NOT NULL,
            metadata jsonb NOT NULL,
@@ -135,15 +150,16 @@ fn chunk_table(collection: &Collection, source: &SourceTable, name: &str) -> Res
     ))
 }
 
-/// Pages of segments of the text index. A page is as long as a row may be that has a page of the table for itself.
+/// The statement that creates the terms table, which holds the pages of the text index's segments. A page is
+/// at most as long as a row that fills a table page.
 fn terms_table(name: &str) -> String {
     format!("CREATE TABLE {name} (segment bigint NOT NULL, page integer NOT NULL, data bytea NOT NULL)")
 }
 
-/// Marks both tables as those of the collection, by its number, which a dump carries and no other collection ever has. See [`is_marked`].
+/// Marks both tables with the collection's number, which a dump includes and which no other collection ever
+/// has. See [`is_marked`].
 pub fn mark(collection: &Collection) -> Result<()> {
-    let text =
-        format!("internal: part of collection {} ({}), kept by ragstone", collection.id, collection.name);
+    let text = format!("{MARK}{} ({}), kept by ragstone", collection.id, collection.name);
     for table in [collection.chunks()?, collection.terms()?] {
         let statement = format!("COMMENT ON TABLE {} IS {}", table.name, literal(&text));
         as_owner(table.owner, || run_once(&statement))?;
@@ -151,23 +167,38 @@ pub fn mark(collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// Whether a table of a collection was made for it, by its mark. Nothing else tells: an OID that came here from another server may be that
-/// of any table, also of one with the same columns, such as a copy of the chunk table or a table of another collection.
+/// True if the mark shows that the table was created for the collection. Only the mark can show this: after a
+/// restore, a stored OID may be that of any table, even of one with the same columns, such as a copy of the
+/// chunk table or a table of another collection.
 pub fn is_marked(collection: &Collection, table: &Relation) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT FROM rag._unmarked_tables WHERE collection = $1 AND relation = $2)";
     let rows = own_rows(|| run(sql, &[Arg::new(collection.id), Arg::new(table.oid)]))?;
     Ok(rows.boolean(0, 0) == Some(false))
 }
 
-fn check_free(schema: &str, table: &str, collection: &str) -> Result<()> {
-    let name = format!("{}.{}", quoted(schema), quoted(table));
-    let taken = run("SELECT to_regclass($1) IS NOT NULL", &[Arg::text(&name)])?;
-    if taken.boolean(0, 0) != Some(true) {
-        return Ok(());
-    }
+/// Checks that no relation has one of the names of a collection's tables.
+fn check_free(name: &str, names: &[String], collection: &str) -> Result<()> {
+    let taken = run("SELECT to_regclass($1)::oid", &[Arg::text(name)])?;
+    let Some(relation) = taken.oid(0, 0) else { return Ok(()) };
+    let hint = if is_left_over(relation)? {
+        format!(
+            "It is left over from a collection that no longer exists: drop {} if they exist, or choose another name.",
+            names.join(" and ")
+        )
+    } else {
+        "Choose another name for the collection, or drop that relation.".to_owned()
+    };
     Err(Error::table_exists(format!("relation {name} already exists"))
-        .detail(format!("collection \"{collection}\" needs a table of this name"))
-        .hint("Choose another name for the collection, or drop that relation."))
+        .detail(format!("Collection \"{collection}\" needs a table of this name."))
+        .hint(hint))
+}
+
+/// Whether a relation was made for a collection that is not there any more.
+fn is_left_over(relation: pg_sys::Oid) -> Result<bool> {
+    let sql = "SELECT coalesce(starts_with(obj_description($1, 'pg_class'), $2), false)
+                      AND NOT EXISTS (SELECT FROM rag.collection WHERE $1 IN (chunk_table, terms_table))";
+    let rows = own_rows(|| run(sql, &[Arg::new(relation), Arg::text(MARK)]))?;
+    Ok(rows.boolean(0, 0) == Some(true))
 }
 
 fn created(name: &str, owner: pg_sys::Oid) -> Result<Relation> {
@@ -176,7 +207,7 @@ fn created(name: &str, owner: pg_sys::Oid) -> Result<Relation> {
     Ok(Relation { oid, owner, name: name.to_owned() })
 }
 
-/// The sequence of the chunk numbers.
+/// The sequence that generates the chunk numbers.
 fn sequence(chunks: &Relation) -> Result<Relation> {
     let rows = run(
         "SELECT d.objid, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
@@ -190,7 +221,7 @@ fn sequence(chunks: &Relation) -> Result<Relation> {
     Ok(Relation { oid, owner: chunks.owner, name })
 }
 
-/// Revokes what default privileges granted to other roles.
+/// Revokes the privileges that default privileges have granted to other roles.
 fn revoke(relation: &Relation, kind: &str) -> Result<()> {
     let grants = run(include_str!("../../../sql/queries/grants.sql"), &[Arg::new(relation.oid)])?;
     for row in 0..grants.count {

@@ -1,5 +1,5 @@
-//! The tables that a session has found to be as they were made. To look at their columns takes longer than a small search, so that is
-//! done again only after Postgres's relation cache has been told of a change.
+//! Caches, for the session, which tables have been found to be unaltered. Checking their columns takes longer
+//! than a small search, so they are checked again only after a relcache invalidation.
 
 use pgrx::pg_sys;
 use ragstone_pg::relcache;
@@ -8,23 +8,23 @@ use std::collections::HashMap;
 use std::sync::Once;
 
 thread_local! {
-    /// Each with the number of the collection that it was made for.
+    /// OID of each unaltered table, with the number of the collection that it was created for.
     static UNALTERED: RefCell<HashMap<pg_sys::Oid, i64>> = RefCell::default();
 
-    /// Number of changes of tables that this session was told of.
+    /// Number of relcache invalidations that this session has received.
     static CHANGES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// What is known of tables, before they are looked at.
+/// The cached state of some tables, read before they are checked.
 pub struct Knowledge {
     changes: u64,
     collection: i64,
-    /// Whether all of the tables are as they were made for the collection.
+    /// True if all of the tables are known to be unaltered tables of the collection.
     pub is_enough: bool,
 }
 
 impl Knowledge {
-    /// What is known of these tables of a collection.
+    /// The cached state of these tables of a collection.
     pub fn of(collection: i64, tables: &[pg_sys::Oid]) -> Self {
         register_invalidation();
         let is_enough =
@@ -32,7 +32,8 @@ impl Knowledge {
         Self { changes: CHANGES.get(), collection, is_enough }
     }
 
-    /// Remembers that these tables are as they were made, if none has changed since.
+    /// Remembers that these tables are unaltered, if no relcache invalidation has arrived since
+    /// [`of`](Self::of).
     pub fn add(&self, tables: &[pg_sys::Oid]) {
         if self.changes == CHANGES.get() {
             UNALTERED

@@ -1,4 +1,4 @@
-//! Which collections the current role may know of.
+//! Decides which collections the current role may know of.
 
 use ragstone_pg::error::Result;
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
@@ -6,8 +6,10 @@ use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, select};
 use ragstone_pg::switch_user::as_owner;
 
-/// Of work on collections, each with a name and the process that works: which the current role may know of, since it may read the
-/// source or is a member of the role that works. The row of a collection that is being created is not committed yet.
+/// For each piece of work on a collection, given by the collection's name and the process that does the work:
+/// true if the current role may know of it, because it may read the source or is a member of the role that
+/// the process works for. A collection that is being created is covered as well, although its row is not
+/// committed yet.
 pub fn visible_work(names: &[&str], pids: &[i32]) -> Result<Vec<bool>> {
     let sql = "
         SELECT EXISTS (SELECT FROM rag.collection c

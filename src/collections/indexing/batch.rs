@@ -1,5 +1,5 @@
-//! A batch of changed rows: read, split, embedded. A worker runs each step in a transaction of its own or outside of
-//! any; a writer to an immediate collection runs all of them in the transaction that writes.
+//! A batch of changed rows, which is read, split and embedded. A worker runs each step in a transaction of
+//! its own or outside of any; a writer to an immediate collection runs all of them in its own transaction.
 
 use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::keys::{Key, KeyColumns};
@@ -21,17 +21,18 @@ use ragstone_pg::switch_user::as_owner;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-/// Size of content at which a batch takes no more rows. It bounds memory to this and one row.
+/// Size of content, in bytes, at which a batch takes no more rows. It limits memory to this size plus one
+/// row.
 pub const MAX_BATCH_BYTES: usize = 256 << 10;
 
 /// Maximum number of rows in one fetch. The first fetches are smaller, since the size of rows is known only once they
 /// are read.
 const MAX_FETCH_ROWS: i64 = 16;
 
-/// Maximum number of passages whose words are found at a time, before other work has its turn.
+/// Maximum number of passages that are analysed before other work has its turn.
 const PASSAGES_AT_ONCE: usize = 512;
 
-/// Number of passages whose words are found in one statement.
+/// Number of passages that one statement analyses.
 const PASSAGES_PER_STATEMENT: usize = 128;
 
 /// A row that was queued.
@@ -39,20 +40,20 @@ const PASSAGES_PER_STATEMENT: usize = 128;
 pub struct QueuedRow {
     /// Its key.
     pub key: Key,
-    /// Its entries in the queue.
+    /// Ids of its entries in the queue.
     pub ids: Vec<i64>,
-    /// What reading it has found.
+    /// State of the row, known once it was read.
     pub status: RowStatus,
 }
 
 /// State of a row when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowStatus {
-    /// There is no row with this key, or it has no content.
+    /// No row has this key, or the row has no content.
     Missing,
-    /// The collection has the row in this state.
+    /// The collection has the row in its current state.
     Unchanged,
-    /// The row is to be split; its hash.
+    /// The row must be split; the hash of its current state.
     Stale(Vec<u8>),
     /// The model refused a text of the row.
     Refused,
@@ -60,7 +61,7 @@ pub enum RowStatus {
 
 /// Rows of one collection.
 pub struct RowBatch {
-    /// The collection, as it was last read.
+    /// The collection, as it was when the batch read it last.
     pub collection: Collection,
     /// How its keys are compared.
     pub keys: KeyColumns,
@@ -68,19 +69,19 @@ pub struct RowBatch {
     pub items: Vec<QueuedRow>,
     /// Their passages, with embeddings once these are known.
     pub passages: Vec<(Passage, Option<Vec<f32>>)>,
-    /// The texts that are to be embedded.
+    /// The texts to embed.
     pub slices: Slices,
-    /// Size of the rows' contents.
+    /// Size of the rows' contents, in bytes.
     pub bytes: usize,
-    /// Rows with a text that the model refused, by their places, and why.
+    /// Rows with a text that the model refused: index in [`Self::items`], and error.
     pub refused: Vec<(usize, Error)>,
     embedder: Embedder,
     rows: Vec<SourceRow>,
-    /// The rows that are being cut.
+    /// The rows while they are being split.
     cut: Option<Cut>,
     /// Number of passages whose words and hashes are known.
     analysed: usize,
-    /// Hashes of the texts that were given to [`Self::slices`].
+    /// Hashes of the texts that were added to [`Self::slices`].
     wanted: HashSet<Vec<u8>>,
 }
 
@@ -89,7 +90,7 @@ impl RowBatch {
     pub fn new(mut collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<Self> {
         collection.lock_tables(TableUse::Reading)?;
         let keys = KeyColumns::of(&collection)?;
-        // It works with the owner's rights and API key, whichever role wrote the rows.
+        // The batch works with the owner's rights and API key, no matter which role wrote the rows.
         let embedder =
             as_owner(collection.chunks()?.owner, || Embedder::find(&collection.model, Kind::Document))?;
         let items =
@@ -110,12 +111,12 @@ impl RowBatch {
         })
     }
 
-    /// Whether its model is a provider's.
+    /// True if the collection's model is a provider's.
     pub fn is_remote(&self) -> bool {
         self.embedder.is_remote()
     }
 
-    /// Reads rows until they have this many bytes of content, and returns those for which the batch has no room.
+    /// Reads rows until they have `max_bytes` of content, and returns the remaining rows.
     pub fn read(&mut self, max_bytes: usize) -> Result<Vec<QueuedRow>> {
         let statement = self.collection.select_keyed(&self.keys)?;
         let arguments = self.keys.arguments(self.items.iter().map(|item| &item.key));
@@ -125,15 +126,18 @@ impl RowBatch {
         let mut last = None;
         let (mut done, mut full, mut most) = (false, false, 1);
         while !done && !full {
-            let rows = as_source_owner(owner, || cursor.fetch(most))?;
-            done = rows.count < most as usize;
+            // Of what the batch has no room for, a row is enough to show that the last one is alone with its key.
+            let wanted = if self.bytes >= max_bytes { 1 } else { most };
+            let rows = as_source_owner(owner, || cursor.fetch(wanted))?;
+            done = rows.count < wanted as usize;
             most = (most * 2).min(MAX_FETCH_ROWS);
             for row in 0..rows.count {
                 let place = rows.int8(row, 8).unwrap_or(1).max(1) as usize - 1;
                 if last == Some(place) {
                     return Err(shared_key());
                 }
-                // Only the row after it shows that a row is the only one with its key.
+                // The check for a duplicate key above needs the row that follows, so one more row is fetched
+                // before the batch is full.
                 full = self.bytes >= max_bytes;
                 if full {
                     break;
@@ -156,7 +160,7 @@ impl RowBatch {
         Ok(if full { self.items.split_off(last.map_or(0, |last| last + 1)) } else { Vec::new() })
     }
 
-    /// Asks the engine to cut the rows. Must run outside of transactions, as all that asks the engine.
+    /// Asks the engine to split the rows. Must run outside of transactions, like every request to the engine.
     pub fn begin_cut(&mut self) -> Result<()> {
         if !self.rows.is_empty() {
             let rows = std::mem::take(&mut self.rows);
@@ -165,7 +169,7 @@ impl RowBatch {
         Ok(())
     }
 
-    /// Takes what has come of the cut rows. Returns whether all of them are cut.
+    /// Takes the chunks that have arrived. Returns true once all rows are split.
     pub fn advance_cut(&mut self, take: Take) -> Result<bool> {
         let Some(cut) = &mut self.cut else { return Ok(true) };
         let check = |model: &Model| check_fingerprint(&self.collection, &model.fingerprint);
@@ -176,18 +180,18 @@ impl RowBatch {
         Ok(true)
     }
 
-    /// Whether the rows are cut, and words and hashes of passages are to be found.
+    /// True if the rows are split and some passages still have to be analysed.
     pub fn is_to_be_analysed(&self) -> bool {
         self.cut.is_none() && !self.is_analysed()
     }
 
-    /// Whether words and hashes of all passages are known.
+    /// True if words and hashes of all passages are known.
     pub fn is_analysed(&self) -> bool {
         self.analysed == self.passages.len()
     }
 
-    /// Finds words and hashes of the next passages, at most [`PASSAGES_AT_ONCE`]. Embeddings that the collection has of the same text,
-    /// or that batches that failed had received, are used again.
+    /// Finds words and hashes of the next passages, at most [`PASSAGES_AT_ONCE`]. Embeddings of the same text
+    /// are reused if the collection has them, or if an earlier batch that failed had received them.
     pub fn analyse_next(&mut self, held: &HeldEmbeddings) -> Result<()> {
         let begin = self.analysed;
         let end = self.passages.len().min(begin + PASSAGES_AT_ONCE);
@@ -205,7 +209,8 @@ impl RowBatch {
         Ok(())
     }
 
-    /// Finds words and hashes of all passages again, after the collection's text options have changed.
+    /// Finds words and hashes of the analysed passages again, after the collection's text options have
+    /// changed.
     pub fn analyse_again(&mut self) -> Result<()> {
         self.find_words(0..self.analysed)
     }
@@ -232,14 +237,16 @@ impl RowBatch {
         Ok((0..rows.count).filter_map(|row| Some((rows.bytea(row, 0)?, rows.float4s(row, 1)?))).collect())
     }
 
-    /// Sends the next passages without an embedding to the engine, up to this cost. Each distinct text is sent once.
+    /// Sends one slice to the engine: the next texts to embed, with a total cost up to `max_cost`. Each
+    /// distinct text is sent once.
     pub fn send(&mut self, lane: Lane, max_cost: usize) -> Result<()> {
         let passages = &self.passages;
         self.slices.send(&self.embedder, lane, max_cost, |place| passages[place].0.text.clone())
     }
 
-    /// Takes the embeddings of the first slice for which `take` gives an answer. A slice that is refused for what is in it is divided,
-    /// until the text that is to blame is alone: the rows with that text are refused.
+    /// Takes the embeddings of the first slice for which `take` returns a response. A slice that is refused
+    /// because of its content is divided until the refused text is alone; then the rows with that text are
+    /// refused.
     pub fn take_embeddings(&mut self, take: Take) -> Result<Option<Answered>> {
         loop {
             let passages = &self.passages;
@@ -254,7 +261,7 @@ impl RowBatch {
         }
     }
 
-    /// Refuses the rows with the text of a passage.
+    /// Marks all rows that contain the passage's text as refused.
     fn refuse(&mut self, place: usize, error: &Error) {
         let hash = &self.passages[place].0.hash;
         for (passage, _) in self.passages.iter().filter(|(passage, _)| passage.hash == *hash) {
@@ -266,22 +273,23 @@ impl RowBatch {
         }
     }
 
-    /// Whether the model was asked for embeddings: not all of them were known.
+    /// True if the batch asked the model for embeddings, because some were not known.
     pub fn has_asked(&self) -> bool {
         !self.wanted.is_empty()
     }
 
-    /// Number of distinct texts that were or are to be embedded, as far as is known.
+    /// Number of distinct texts that were or will be embedded; `usize::MAX` while the passages are not
+    /// analysed.
     pub fn texts_to_embed(&self) -> usize {
         if self.is_analysed() { self.wanted.len() } else { usize::MAX }
     }
 
-    /// Whether the batch has its embeddings.
+    /// True if no text waits to be embedded.
     pub fn is_embedded(&self) -> bool {
         self.cut.is_none() && self.is_analysed() && self.slices.is_empty()
     }
 
-    /// Number of passages that have an embedding, or have the text of one that is embedded.
+    /// Number of passages that have an embedding.
     pub fn embedded(&self) -> usize {
         self.passages.iter().filter(|(_, embedding)| embedding.is_some()).count()
     }
@@ -297,16 +305,17 @@ impl RowBatch {
         Ok(())
     }
 
-    /// Ends a batch that failed, and returns the embeddings that have arrived, each with the hash of its passage.
+    /// Consumes a batch that failed, and returns the embeddings that have arrived, each with the hash of its
+    /// text.
     pub fn into_embedded(mut self) -> impl Iterator<Item = (Vec<u8>, Vec<f32>)> {
         for (places, answer) in std::mem::take(&mut self.slices).into_arrived() {
-            // One that does not fit is of no use.
+            // A response that does not match the batch is of no use.
             let _ = self.accept(&places, answer);
         }
         self.passages.into_iter().filter_map(|(passage, embedding)| Some((passage.hash, embedding?)))
     }
 
-    /// Copies embeddings to other passages with the same text.
+    /// Copies embeddings to the other passages with the same text.
     pub fn spread(&mut self) {
         if self.passages.iter().all(|(_, embedding)| embedding.is_some()) {
             return;
@@ -324,16 +333,17 @@ impl RowBatch {
     }
 }
 
-/// Vectors of two models must not be mixed. After another model was installed under the same name, the collection has
-/// to be refreshed.
+/// Raises an error if the engine embedded with another model than the collection's: vectors of two models
+/// must not be mixed. The collection has to be refreshed after another model was installed under the same
+/// name.
 fn check_fingerprint(collection: &Collection, found: &str) -> Result<()> {
     if found == collection.fingerprint {
         return Ok(());
     }
     Err(Error::wrong_state(format!(
-        "model \"{}\" is not the one that collection \"{}\" was made with",
+        "model \"{}\" is not the model with which collection \"{}\" was created",
         collection.model, collection.name
     ))
-    .detail(format!("its fingerprint is {found}, expected {}", collection.fingerprint))
-    .hint("Install the old model again, or embed everything anew with rag.refresh_collection."))
+    .detail(format!("Its fingerprint is {found}, not {}.", collection.fingerprint))
+    .hint("Install the old model again, or compute all embeddings again with rag.refresh_collection."))
 }

@@ -30,16 +30,17 @@ const MAX_REQUEST_PASSAGES: usize = 128;
 /// texts by length.
 const MAX_REQUESTS_IN_FLIGHT: usize = 3;
 
-/// Size of content at which no more rows are read before they are split.
+/// Size of content, in bytes, at which the rows read so far are split.
 const TARGET_READ_BYTES: usize = 1 << 20;
 
 /// Maximum number of rows that are read before they are split.
 const MAX_READ_ROWS: usize = 1024;
 
-/// Maximum number of rows in one fetch. How long they are is known only once they are in memory.
+/// Maximum number of rows in one fetch. It is small because the size of rows is known only once they are in
+/// memory.
 const MAX_FETCH_ROWS: i64 = 4;
 
-/// Number of columns before the key's in the statement that reads rows.
+/// Number of columns before the key's columns in the result of the statement that reads rows.
 const FIXED_COLUMNS: usize = 9;
 
 /// Numbers of rows and chunks that a fill has processed.
@@ -85,7 +86,7 @@ pub struct Fill<'a> {
     counts: FillCounts,
 }
 
-/// Passages whose embeddings were asked for.
+/// Passages whose embeddings were requested.
 struct SentPassages {
     passages: Vec<Passage>,
     slices: Slices,
@@ -142,7 +143,7 @@ impl<'a> Fill<'a> {
         connect(|| as_owner(source.owner, || Ok(run(&statement, &[])?.int8(0, 0).unwrap_or(0) as usize)))
     }
 
-    /// Returns the rows to split, and the number of rows read. `most` is the number of rows in the next fetch.
+    /// Returns the rows to split, and the number of rows read. `most` is the size of the next fetch, in rows.
     fn read(&mut self, cursor: &Cursor, most: &mut i64) -> Result<(Vec<SourceRow>, usize)> {
         let source = self.collection.source()?.owner;
         let mut stale = Vec::new();
@@ -161,7 +162,7 @@ impl<'a> Fill<'a> {
         Ok((stale, seen))
     }
 
-    /// Takes the rows that are to be split, and deletes their chunks.
+    /// Collects the rows to split in `stale`, and deletes their chunks.
     fn take(&mut self, rows: &Rows, stale: &mut Vec<SourceRow>) -> Result<()> {
         for row in 0..rows.count {
             self.counts.count(rows, row);
@@ -238,7 +239,7 @@ impl<'a> Fill<'a> {
             match slices.take(&self.embedder, Pending::wait_next, |place| passages[place].text.clone())? {
                 None => {}
                 Some(SliceOutcome::Refused(place, error)) => {
-                    return Err(error.with_fact(format!("the row's key is {}", key_text(&passages[place])?)));
+                    return Err(error.with_fact(format!("The row's key is {}.", key_text(&passages[place])?)));
                 }
                 Some(SliceOutcome::Answered(slice, answer)) => {
                     let vectors = plain_vectors(answer)?;
@@ -264,7 +265,7 @@ impl<'a> Fill<'a> {
             .hint("Start again."))
     }
 
-    /// Stores passages with their embeddings, `[passages, dimensions]`.
+    /// Stores passages with their embeddings; shape `[passages, dimensions]`.
     fn store(&mut self, passages: &[Passage], embeddings: &[f32]) -> Result<()> {
         let dimensions = self.collection.dimensions as usize;
         passage::check_embeddings(embeddings.len(), passages.len(), dimensions)?;
@@ -279,8 +280,8 @@ impl<'a> Fill<'a> {
     }
 }
 
-/// Counts the rows that `select` returns, where none of them is to be split; else gives the error of the model, without which that is
-/// impossible.
+/// Counts the rows that `select` returns, if none of them has to be split; otherwise returns the error of the
+/// model, which is needed for that.
 pub fn count_unchanged(collection: &Collection, select: &str, without_model: &Error) -> Result<FillCounts> {
     let source = collection.source()?.owner;
     let cursor = connect(|| as_source_owner(source, || Cursor::open(select, &[])))?;
@@ -303,7 +304,7 @@ pub fn count_unchanged(collection: &Collection, select: &str, without_model: &Er
     }
 }
 
-/// The key of a passage's row, as people read it.
+/// The key of a passage's row, in the form that users read.
 fn key_text(passage: &Passage) -> Result<String> {
     let key = &passage.row.key;
     let places: Vec<String> = (1..=key.len()).map(|place| format!("${place}")).collect();
@@ -312,14 +313,14 @@ fn key_text(passage: &Passage) -> Result<String> {
     connect(|| Ok(run(&statement, &arguments)?.text(0, 0).unwrap_or_default()))
 }
 
-/// A row that is to be split; none if it has not changed.
+/// A row to split; None if it has not changed.
 pub fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Result<Option<SourceRow>> {
     if let Some(key) = rows.text(row, 7) {
         return Err(Error::over_limit(format!(
             "content of {} bytes is over the limit of {MAX_CONTENT_BYTES} bytes",
             rows.int4(row, 6).unwrap_or(0)
         ))
-        .detail(format!("the row's key is {key}"))
+        .detail(format!("The row's key is {key}."))
         .hint("Split the document into several rows."));
     }
     let Some(content) = rows.text(row, 1) else { return Ok(None) };

@@ -1,4 +1,5 @@
-//! Splits rows into passages. The engine splits, so that sizes are in the model's own tokens.
+//! Splits rows into passages. The engine does the splitting, so that sizes are counted in the model's own
+//! tokens.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::passage::SourceRow;
@@ -9,16 +10,18 @@ use ragstone_pg::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-/// Maximum size of the content in one request, unless a single row is larger.
+/// Maximum size of the content in one request, in bytes, unless a single row is larger.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
 
-/// Tokens reserved for the headings of a Markdown chunk, which are embedded with it. They may take more where the chunk leaves room.
+/// Tokens reserved for the headings of a Markdown chunk, which are embedded with it. Headings may take more
+/// if the chunk leaves room.
 const HEADING_TOKENS: u32 = 32;
 
-/// Titles take at most this part of what the model reads.
+/// A title may take at most 1 / `TITLE_SHARE` of the tokens that the model reads.
 const TITLE_SHARE: u32 = 4;
 
-/// Sizes that remain beside titles are rounded down to a multiple of this, so that rows share requests.
+/// Chunk sizes that remain beside titles are rounded down to a multiple of this number of tokens, so that
+/// rows can share requests.
 const SIZE_STEP: u32 = 16;
 
 /// How rows of one collection are split.
@@ -30,15 +33,15 @@ pub struct Chunker {
     overlap: u32,
     /// Maximum number of tokens in a chunk.
     size: u32,
-    /// True if title and headings count towards the size of a chunk. False if the user chose chunks that are longer
-    /// than the model reads anyway.
+    /// True if title and headings count towards the size of a chunk. False if the user chose a chunk size
+    /// that exceeds the model's limit anyway.
     shared: bool,
-    /// Number of tokens that the model reads, without special tokens.
+    /// Maximum number of tokens that the model reads, without special tokens.
     capacity: u32,
 }
 
 impl Chunker {
-    /// A chunker for a collection and its model, whose work counts for `caller`.
+    /// A chunker for a collection and its model. The engine charges its work to `caller`.
     pub fn new(collection: &Collection, model: &Model, caller: Caller) -> Self {
         let capacity = capacity(model);
         let size = collection.chunk_size.map_or(capacity, |size| size.max(1) as u32);
@@ -53,14 +56,15 @@ impl Chunker {
         }
     }
 
-    /// Whom the engine's work counts for.
+    /// The caller to which the engine charges the work.
     pub fn caller(&self) -> Caller {
         self.caller
     }
 
-    /// The request that measures the titles of rows, if these take room from the chunks or may be too long.
+    /// The request that measures the titles of rows; None if titles do not count towards the size of chunks
+    /// and are short enough.
     pub fn title_request(&self, rows: &[SourceRow]) -> Option<Request> {
-        // A token has at least one byte.
+        // A token has at least one byte, so a text of this many bytes has no more tokens.
         let enough = if self.shared { 0 } else { self.title_share() as usize };
         if rows.iter().all(|row| row.title.len() <= enough) {
             return None;
@@ -68,12 +72,13 @@ impl Chunker {
         Some(self.measure(self.title_share(), rows.iter().map(|row| row.title.clone()).collect()))
     }
 
-    /// The request that measures headings, which are cut if they have no room otherwise.
+    /// The request that measures headings and shows where to cut them if they are too long.
     pub fn heading_request(&self, headings: Vec<String>) -> Request {
         self.measure(self.heading_share(), headings)
     }
 
-    /// The chunks of short texts tell how many tokens these have, and where they are to end if they are too long.
+    /// A request that splits short texts: the chunks show the number of tokens in each text, and where to cut
+    /// a text of more than `size` tokens.
     fn measure(&self, size: u32, texts: Vec<String>) -> Request {
         self.request(ChunkOptions { splitter: Splitter::Text, size, overlap: 0 }, texts)
     }
@@ -86,13 +91,13 @@ impl Chunker {
         HEADING_TOKENS.min(self.title_share())
     }
 
-    /// The tokens that the headings of a chunk may have.
+    /// Maximum number of tokens for the headings of a chunk.
     pub fn room_for_headings(&self, title: &[Chunk], chunk: &Chunk) -> u32 {
         self.capacity.saturating_sub(title_tokens(title) + chunk.tokens).max(self.heading_share())
     }
 
-    /// The requests that split rows, each with the rows' numbers. They take the rows' contents. `titles` are the chunks of the titles
-    /// if these were measured.
+    /// The requests that split rows, each with the indexes of its rows. They take the contents out of `rows`.
+    /// `titles` has the chunks of the titles if the titles were measured.
     pub fn content_requests(
         &self,
         rows: &mut [SourceRow],
@@ -123,7 +128,7 @@ impl Chunker {
         self.remaining_size(headings + title_tokens(title.unwrap_or_default()))
     }
 
-    /// The size that remains for a chunk after `before` tokens of title and headings.
+    /// The maximum size of a chunk beside `before` tokens of title and headings.
     fn remaining_size(&self, before: u32) -> u32 {
         let room = self.capacity.saturating_sub(before).max(self.capacity / 4).max(1);
         if self.size <= room { self.size } else { (room - room % SIZE_STEP).max(room.min(SIZE_STEP)) }
@@ -134,7 +139,8 @@ impl Chunker {
     }
 }
 
-/// The chunks of each document, measured in tokens of an installed model.
+/// Splits documents into chunks, with sizes in tokens of an installed model. Returns the chunks of each
+/// document.
 pub fn split(
     model: String,
     caller: Caller,
@@ -145,7 +151,7 @@ pub fn split(
     chunks_in(client::call(Request::Chunk { model, caller, options, documents })?, expected)
 }
 
-/// The chunks in a response to a Chunk request of so many documents.
+/// The chunks in the response to a Chunk request with this number of documents.
 pub fn chunks_in(answer: Response, documents: usize) -> Result<Vec<Vec<Chunk>>> {
     match answer {
         Response::Chunks(chunks) if chunks.len() == documents => Ok(chunks),
@@ -153,21 +159,21 @@ pub fn chunks_in(answer: Response, documents: usize) -> Result<Vec<Vec<Chunk>>> 
     }
 }
 
-/// The error for an overlap that leaves nothing new in a chunk of this size, in tokens.
+/// The error for an overlap that leaves no room for new text in a chunk; `size` is in tokens.
 pub fn invalid_overlap(overlap: impl Display, size: u32) -> Error {
     Error::bad_argument(format!(
         "chunk overlap must be from 0 to {} tokens, not {overlap}",
         size.saturating_sub(1)
     ))
-    .hint("An overlap is less than the chunk size.")
+    .hint("Give an overlap that is less than the chunk size.")
 }
 
-/// Number of tokens that a model reads, without its special tokens.
+/// Maximum number of tokens that a model reads, without its special tokens.
 pub fn capacity(model: &Model) -> u32 {
     model.max_tokens.saturating_sub(model.special_tokens).max(1)
 }
 
-/// Groups rows into requests.
+/// Groups rows into requests of at most [`MAX_REQUEST_BYTES`].
 fn groups(rows: &[SourceRow], numbers: Vec<usize>) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut bytes = 0;
@@ -185,7 +191,7 @@ fn groups(rows: &[SourceRow], numbers: Vec<usize>) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Tokens of the part of a title that is embedded, of the title's chunks: it ends with the first.
+/// Number of tokens of a title that are embedded: those of its first chunk.
 fn title_tokens(title: &[Chunk]) -> u32 {
     title.first().map_or(0, |chunk| chunk.tokens)
 }

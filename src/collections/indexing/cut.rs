@@ -1,5 +1,5 @@
-//! Has rows cut. The engine cuts; this asks for it and takes the answers when they come, so that a worker goes on with other batches
-//! while a long document is cut.
+//! Splits rows into chunks. The engine splits; this module sends the requests and takes the responses when
+//! they arrive, so that a worker goes on with other batches while the engine splits a long document.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::chunking::{Chunker, chunks_in};
@@ -13,34 +13,35 @@ use ragstone_core::protocol::{Caller, Chunk, Model, Response};
 use ragstone_pg::error::{Error, Result};
 use std::collections::{HashMap, VecDeque};
 
-/// How an answer is taken: [`Pending::poll`] where there is other work, [`Pending::wait_next`] where there is none.
+/// How to take a response: [`Pending::poll`] if there is other work to do, [`Pending::wait_next`] if there is
+/// none.
 pub type Take = fn(&mut Pending) -> Result<Option<Response>>;
 
-/// Rows that are being cut.
+/// Rows that are being split.
 pub struct Cut {
     rows: Vec<SourceRow>,
-    /// The chunks of their titles, if these were measured.
+    /// The chunks of the rows' titles, if the titles were measured.
     titles: Vec<Vec<Chunk>>,
     chunks: Vec<Vec<Chunk>>,
-    /// Whom the engine's work counts for.
+    /// The caller to which the engine charges the work.
     caller: Caller,
     stage: CutStage,
 }
 
-/// What is waited for.
+/// The response that is awaited.
 enum CutStage {
     /// The description of the model.
     Description(Description),
-    /// The tokens of the titles.
+    /// The chunks of the titles.
     Titles(Chunker, Pending),
-    /// The chunks of some rows each.
+    /// The chunks of the contents: one request for some rows each, with the rows' indexes.
     Contents(Chunker, VecDeque<(Vec<usize>, Pending)>),
-    /// The tokens of these headings.
+    /// The chunks of these headings.
     Headings(Chunker, Vec<String>, Pending),
 }
 
 impl Cut {
-    /// Begins to cut rows for a model.
+    /// Starts to split rows for a model.
     pub fn begin(rows: Vec<SourceRow>, embedder: &Embedder, dimensions: u32) -> Result<Self> {
         let stage = CutStage::Description(embedder.ask_description(dimensions)?);
         Ok(Self::new(rows, embedder.caller(), stage))
@@ -50,8 +51,8 @@ impl Cut {
         Self { titles: Vec::new(), chunks: vec![Vec::new(); rows.len()], rows, caller, stage }
     }
 
-    /// Takes the answers that `take` gives, and asks for what follows from them. Returns the passages, in the order of the rows, once
-    /// all rows are cut. `check` is called with the model.
+    /// Takes the responses that `take` returns, and sends the requests that follow from them. Returns the
+    /// passages, in the order of the rows, once all rows are split. `check` is called with the model.
     pub fn advance(
         &mut self,
         collection: &Collection,
@@ -70,7 +71,7 @@ impl Cut {
         self.cut(take)
     }
 
-    /// The same once the model is known.
+    /// As [`advance`](Self::advance), once the model is known.
     fn cut(&mut self, take: Take) -> Result<Option<Vec<Passage>>> {
         loop {
             let next = match &mut self.stage {
@@ -116,7 +117,7 @@ impl Cut {
     }
 }
 
-/// Cuts rows at once, and returns their passages in the order of the rows.
+/// Splits rows, waiting for the engine, and returns their passages in the order of the rows.
 pub fn cut_now(chunker: &Chunker, mut rows: Vec<SourceRow>) -> Result<Vec<Passage>> {
     let stage = measure_titles(chunker.clone(), &mut rows)?;
     let cut = Cut::new(rows, chunker.caller(), stage).cut(Pending::wait_next)?;
@@ -141,7 +142,7 @@ fn split_contents(
     Ok(CutStage::Contents(chunker, sent))
 }
 
-/// Takes the chunks that `take` gives. Returns whether those of all rows have come.
+/// Takes the chunks that `take` returns. Returns true once the chunks of all rows have arrived.
 fn take_chunks(
     requests: &mut VecDeque<(Vec<usize>, Pending)>,
     chunks: &mut [Vec<Chunk>],

@@ -1,23 +1,25 @@
-//! Embeddings that arrived for a batch that then failed. They are used when its rows are tried again, so that no text is embedded
-//! twice, and no provider is paid twice.
+//! Embeddings that arrived for a batch that failed later. They are reused when its rows are tried again, so
+//! that no text is embedded twice, and no provider is paid twice.
 
 use std::collections::{HashMap, VecDeque};
 
-/// Maximum size of the embeddings that are held, in bytes. It is more than the batches of a worker in progress usually have together.
-/// Beyond it those that have been held the longest are dropped, but none of the last batch.
+/// Maximum size of the embeddings that are held, in bytes; more than the batches in progress in a worker
+/// usually have together. If it is exceeded, the embeddings held longest are dropped, but none of the last
+/// batch.
 const MAX_HELD_BYTES: usize = 128 << 20;
 
-/// Approximate size of an entry without its embedding.
+/// Approximate size, in bytes, of an entry without its embedding.
 const ENTRY_BYTES: usize = 200;
 
-/// The fingerprint of a model and the hash of a text.
+/// Fingerprint of a model, and hash of a text.
 type TextKey = (String, Vec<u8>);
 
 /// Embeddings by the fingerprint of their model and the hash of their text.
 #[derive(Default)]
 pub struct HeldEmbeddings {
     embeddings: HashMap<TextKey, HeldEmbedding>,
-    /// The texts of each batch that failed, by the number of the batch. Some of them may have been written since.
+    /// The texts of each failed batch, by the number of the batch. Some of the texts may have been written
+    /// meanwhile.
     batches: VecDeque<(u64, Vec<TextKey>)>,
     last_batch: u64,
     bytes: usize,
@@ -25,12 +27,12 @@ pub struct HeldEmbeddings {
 
 struct HeldEmbedding {
     embedding: Vec<f32>,
-    /// The last batch that held it.
+    /// The last failed batch that had the text.
     batch: u64,
 }
 
 impl HeldEmbeddings {
-    /// The embedding of the text with a hash.
+    /// The embedding of the text with this hash.
     pub fn get(&self, fingerprint: &str, hash: &[u8]) -> Option<&Vec<f32>> {
         if self.embeddings.is_empty() {
             return None;
@@ -61,7 +63,7 @@ impl HeldEmbeddings {
         }
     }
 
-    /// Forgets embeddings that were written.
+    /// Drops embeddings that were written.
     pub fn forget<'h>(&mut self, fingerprint: &str, hashes: impl Iterator<Item = &'h Vec<u8>>) {
         if self.embeddings.is_empty() {
             return;
@@ -112,7 +114,7 @@ mod tests {
         let texts = (MAX_HELD_BYTES / size(&[1.0; 4096])) as u64;
         held.hold("m", batch(0, texts / 2));
         held.hold("m", batch(texts, texts / 4));
-        // Held again, it belongs to the later batch.
+        // A text that is held again belongs to the later batch.
         held.hold("m", batch(0, 1));
         held.hold("m", batch(2 * texts, texts / 2));
         assert!(holds(&held, 0) && !holds(&held, 1));

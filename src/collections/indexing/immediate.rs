@@ -10,7 +10,7 @@ use ragstone_core::protocol::Lane;
 use ragstone_pg::error::Result;
 use ragstone_pg::spi::connect;
 
-/// Maximum number of requests for embeddings that are on their way at a time.
+/// Maximum number of embedding requests in flight.
 const MAX_REQUESTS: usize = 8;
 
 /// Indexes rows in the transaction that changed them.

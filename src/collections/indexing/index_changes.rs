@@ -1,5 +1,5 @@
-//! Changes of a collection's text index that are not written yet. Written, they are a segment of their own, so two sessions that
-//! index different rows never wait for each other.
+//! Changes of a collection's text index that are not written yet. They are written as a new segment, so two
+//! sessions that index different rows never wait for each other.
 
 use crate::collections::catalog::collection::Collection;
 use ragstone_core::text_index::header::IndexCounts;
@@ -10,10 +10,10 @@ use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Number of terms that are held in memory before they are written, about 50 MB.
+/// Number of terms, about 50 MB, that are held in memory before they are written.
 const MAX_HELD_TERMS: usize = 500_000;
 
-/// Chunks that were added, and numbers of those that were deleted.
+/// Chunks that were added, and counts of added and deleted rows and chunks.
 #[derive(Default)]
 pub struct IndexChanges {
     added: Vec<(i64, ChunkTerms)>,
@@ -22,7 +22,7 @@ pub struct IndexChanges {
 }
 
 impl IndexChanges {
-    /// Adds a chunk. The row is counted with its first one.
+    /// Adds a chunk. The row is counted with its first chunk.
     pub fn add(&mut self, chunk: i64, terms: &ChunkTerms, is_first: bool) {
         self.held_terms += terms.lexemes().count();
         self.added.push((chunk, terms.clone()));
@@ -30,19 +30,19 @@ impl IndexChanges {
         self.counts.rows += i64::from(is_first);
     }
 
-    /// Counts chunks that were deleted, given as their positions in their rows.
+    /// Counts deleted chunks. `deleted` has their positions in their rows.
     pub fn count_deleted(&mut self, deleted: &Rows) {
         self.counts.chunks -= deleted.count as i64;
         self.counts.rows -= (0..deleted.count).filter(|row| deleted.int4(*row, 0) == Some(1)).count() as i64;
     }
 
-    /// True if it is time to [`write`](Self::write).
+    /// True if the changes are large enough to [`write`](Self::write) them.
     pub fn is_large(&self) -> bool {
         self.held_terms >= MAX_HELD_TERMS
     }
 
-    /// Writes the changes as a segment, as the owner of the collection's tables. Returns the number of segments: none if nothing has
-    /// changed.
+    /// Writes the changes as a segment, as the owner of the collection's tables. Returns the number of
+    /// segments written: 0 if nothing has changed.
     pub fn write(&mut self, collection: &Collection) -> Result<usize> {
         let changes = std::mem::take(self);
         if changes.added.is_empty() && changes.counts == IndexCounts::default() {
@@ -67,20 +67,20 @@ impl IndexChanges {
     }
 }
 
-/// Bits of fields as they are kept: none for a term that stands in the text alone, as most do.
+/// The field bits as they are stored: 0 for a term that occurs in the content only, as most terms do.
 fn stored(of: u8) -> u8 {
     if of == fields::CONTENT { 0 } else { of }
 }
 
-/// Pages of a new segment.
+/// Pages of a new segment, which are written in batches.
 pub struct NewPages {
     statement: String,
     segment: i64,
     held: Vec<(i32, Vec<u8>)>,
 }
 
-/// Writes the lengths of chunks, in the order of their numbers, for which the chunk table has others. The caller is the owner of its
-/// tables.
+/// Writes the lengths, in words, of the chunks for which the chunk table has other lengths, in the order of
+/// the chunks' numbers. Must run as the owner of the collection's tables.
 pub fn write_given_lengths(collection: &Collection, chunks: &[(i64, u32)]) -> Result<()> {
     let mut pages = NewPages::of(collection, GIVEN_LENGTHS)?;
     write_lengths(chunks, |page, bytes| pages.add(page, bytes))?;
@@ -91,9 +91,10 @@ impl NewPages {
     /// Number of pages in one statement.
     const MAX_HELD: usize = 64;
 
-    /// The pages of a new segment of a collection. The caller is the owner of its tables.
+    /// The pages of a new segment of a collection. Must run as the owner of the collection's tables.
     pub fn new(collection: &Collection) -> Result<Self> {
-        // Numbers of segments and chunks are from one sequence, so that no segment has the number of one that is being merged.
+        // Segments and chunks are numbered by the same sequence, so that no segment reuses the number of a
+        // segment that is being merged.
         let sequence = "SELECT pg_catalog.nextval(pg_catalog.pg_get_serial_sequence($1, 'chunk_id'))";
         let rows = run(sequence, &[Arg::text(&collection.chunks()?.name)])?;
         let segment = rows.int8(0, 0).ok_or_else(|| {
@@ -119,7 +120,7 @@ impl NewPages {
         if self.held.len() >= Self::MAX_HELD { self.write() } else { Ok(()) }
     }
 
-    /// Writes the pages that are not written yet.
+    /// Writes the pages that are held in memory.
     pub fn write(&mut self) -> Result<()> {
         let held = std::mem::take(&mut self.held);
         if held.is_empty() {

@@ -1,8 +1,14 @@
-//! Turns rows into chunks. [`bulk`] fills a whole collection, [`batch`] and [`write`](mod@write) process queued rows,
-//! and [`immediate`] does so in the writer's transaction. All of them have rows [`cut`] as [`chunking`] says, make a [`passage`]
-//! of each chunk, with a [`prefix`] of title and headings, whose words are [`index_changes`] of the text index, written as [`segments`] which are merged later; [`slices`] asks for embeddings and divides requests that are refused, [`store`] stores
-//! chunks, [`held`] keeps the embeddings of batches that failed, [`orphans`] deletes chunks of deleted rows, [`progress`] reports how far
-//! the work is, and [`stages`] what takes the time.
+//! Turns rows into chunks. [`bulk`] fills a whole collection, [`batch`] and [`write`](mod@write) process
+//! queued rows, and [`immediate`] does so in the writer's transaction. All of them use these modules:
+//!
+//! - [`cut`] has the engine split rows, with the sizes from [`chunking`].
+//! - [`passage`] makes a passage of each chunk, with a [`prefix`] of title and headings.
+//! - [`index_changes`] collects the words of passages, which are written as [`segments`] of the text index
+//!   and merged later.
+//! - [`slices`] sends texts to be embedded, and divides requests that are refused.
+//! - [`store`] stores chunks, and [`orphans`] deletes chunks of deleted rows.
+//! - [`held`] keeps the embeddings of batches that failed.
+//! - [`progress`] reports the progress, and [`stages`] the time spent in each stage.
 
 pub mod batch;
 pub mod bulk;

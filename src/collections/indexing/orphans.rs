@@ -8,10 +8,11 @@ use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Number of chunks that are deleted at a time.
+/// Number of chunks that one statement deletes.
 const DELETE_BATCH: i64 = 10_000;
 
-/// Deletes the chunks that a statement selects, whose row was deleted. Returns the numbers of rows and of chunks.
+/// Deletes the chunks that `select` returns, which are those whose row was deleted. Returns the numbers of
+/// rows and of chunks.
 pub fn delete_orphans(
     collection: &Collection,
     select: &str,

@@ -1,4 +1,4 @@
-//! A passage is a chunk that is being indexed.
+//! A passage: a chunk that is being indexed.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::languages;
@@ -7,12 +7,13 @@ use ragstone_core::tsvector::{ChunkTerms, fields};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, run, select};
+use ragstone_pg::switch_user::with_settings;
 use ragstone_pg::value::Value;
 use ragstone_pg::{encoding, text_search};
 use std::ops::Range;
 use std::rc::Rc;
 
-/// Length of text that is given to `to_tsvector` at once, where there is no limit to it.
+/// Length of the text, in bytes, that `to_tsvector` gets in one call if the text has no limit of length.
 const MAX_PIECE_BYTES: usize = 200_000;
 
 /// A row of the source that is to be split.
@@ -28,7 +29,7 @@ pub struct SourceRow {
     pub hash: Vec<u8>,
     /// Values of the key columns.
     pub key: Vec<Value>,
-    /// Its position among the rows that were asked for; 0 if all rows are read.
+    /// Index of the row in the batch; 0 if all rows are read.
     pub place: usize,
 }
 
@@ -40,18 +41,22 @@ impl SourceRow {
     }
 }
 
-/// A chunk of a row, with what is indexed of it.
+/// A chunk of a row, with its text to embed and its words.
 #[derive(Debug)]
 pub struct Passage {
     /// Its row, without the content.
     pub row: Rc<SourceRow>,
     /// Its position in the row, from 1.
     pub seq: i32,
+    /// Its first character in the row's content, from 1; 0 if it is not known.
+    pub start_at: i32,
+    /// Its last character in the row's content; 0 if it is not known.
+    pub end_at: i32,
     /// Headings above it.
     pub heading: Option<String>,
     /// Its text, without title and headings.
     pub content: String,
-    /// What is embedded: as much of title and headings as has room beside the text, and the text.
+    /// The text to embed: as much of title and headings as has room beside the content, and the content.
     pub text: String,
     /// Hash of [`Self::text`].
     pub hash: Vec<u8>,
@@ -60,12 +65,13 @@ pub struct Passage {
 }
 
 impl Passage {
-    /// A passage whose hash and words are not known yet, and that is not to be embedded.
+    /// A passage that will not be embedded. Its hash and words are not known yet.
     pub fn new(row: &Rc<SourceRow>, seq: i32, heading: Option<String>, content: String) -> Self {
         Self::embedded_with([&row.title, ""], row, seq, heading, content)
     }
 
-    /// A passage whose hash and words are not known yet, and what is embedded before its text: of title and headings.
+    /// A passage whose hash and words are not known yet. `before` are the parts of title and headings that
+    /// are embedded before its content.
     pub fn embedded_with(
         before: [&str; 2],
         row: &Rc<SourceRow>,
@@ -78,6 +84,8 @@ impl Passage {
         Self {
             row: Rc::clone(row),
             seq,
+            start_at: 0,
+            end_at: 0,
             heading,
             content,
             text,
@@ -87,10 +95,10 @@ impl Passage {
     }
 }
 
-/// Title, headings and text of a passage, each ready for the text search configuration.
+/// Title, headings and content of a passage, each prepared for the text search configuration.
 struct AnalysedPassage([Analysed; 3]);
 
-/// The field of each of them.
+/// The field of each of the three texts.
 const FIELDS: [u8; 3] = [fields::TITLE, fields::HEADING, fields::CONTENT];
 
 impl AnalysedPassage {
@@ -99,12 +107,12 @@ impl AnalysedPassage {
         Self([&passage.row.title, heading, &passage.content].map(|text| analysis::analyse(text, rules)))
     }
 
-    /// The words of one of the fields, or their parts.
+    /// The words of one of the fields, or the parts of its compound words.
     fn found(&self, field: usize, is_parts: bool) -> &Found {
         if is_parts { &self.0[field].parts } else { &self.0[field].words }
     }
 
-    /// The words that no configuration reads, with their fields.
+    /// The words that bypass the text search configuration, with their fields.
     fn kept(&self, is_parts: bool) -> impl Iterator<Item = (String, u8)> {
         let of_field = move |field: usize| {
             self.found(field, is_parts).words.iter().map(move |word| (word.clone(), FIELDS[field]))
@@ -113,7 +121,7 @@ impl AnalysedPassage {
     }
 }
 
-/// Finds the hashes and words of a collection's passages.
+/// Finds the hashes and words of a collection's passages, and stores them in the passages.
 pub fn analyse(passages: &mut [&mut Passage], collection: &Collection) -> Result<()> {
     if passages.is_empty() {
         return Ok(());
@@ -127,26 +135,24 @@ pub fn analyse(passages: &mut [&mut Passage], collection: &Collection) -> Result
     let texts = |field, is_parts| {
         Arg::texts(analysed.iter().map(move |analysed| if_short(&analysed.found(field, is_parts).text)))
     };
-    let rows = run(
-        include_str!("../../../sql/queries/words.sql"),
-        &[
-            Arg::texts(&languages),
-            texts(0, false),
-            texts(1, false),
-            texts(2, false),
-            texts(0, true),
-            texts(1, true),
-            texts(2, true),
-            Arg::texts(passages.iter().map(|passage| &passage.text)),
-        ],
-    )?;
+    let arguments = [
+        Arg::texts(&languages),
+        texts(0, false),
+        texts(1, false),
+        texts(2, false),
+        texts(0, true),
+        texts(1, true),
+        texts(2, true),
+        Arg::texts(passages.iter().map(|passage| &passage.text)),
+    ];
+    let rows = without_notices(|| run(include_str!("../../../sql/queries/words.sql"), &arguments))?;
     for (row, (passage, analysed)) in passages.iter_mut().zip(&analysed).enumerate() {
         let found = |is_parts| {
             let mut vectors = vec![tsvector(&rows, row, usize::from(is_parts))?];
             for field in 0..FIELDS.len() {
                 let text = &analysed.found(field, is_parts).text;
                 if if_short(text).len() < text.len() {
-                    vectors.extend(long_vectors(text, &languages[row..=row])?);
+                    vectors.extend(without_notices(|| long_vectors(text, &languages[row..=row]))?);
                 }
             }
             terms(&vectors, analysed.kept(is_parts))
@@ -161,12 +167,17 @@ pub fn analyse(passages: &mut [&mut Passage], collection: &Collection) -> Result
     Ok(())
 }
 
+/// PostgreSQL tells of each word that is too long to be indexed, of which there may be some in each row.
+fn without_notices<T>(work: impl FnOnce() -> T) -> T {
+    with_settings(&[("client_min_messages", "warning")], work)
+}
+
 /// A text whose words have room in a tsvector; nothing in place of a longer one.
 fn if_short(text: &str) -> &str {
     if text.len() <= MAX_PIECE_BYTES { text } else { "" }
 }
 
-/// The words of a text of any length, as these configurations find them.
+/// The words of a text of any length: one tsvector for each configuration and piece.
 fn long_vectors(text: &str, languages: &[String]) -> Result<Vec<Vec<u8>>> {
     let rows = select(
         "SELECT pg_catalog.to_tsvector(language::pg_catalog.regconfig, piece)
@@ -180,12 +191,12 @@ fn marked(language: &str) -> Result<ChunkTerms> {
     ChunkTerms::new(&[], [(languages::mark(language).into_bytes(), 0)]).map_err(Error::internal)
 }
 
-/// The words of a query of a collection, as these configurations find them.
+/// The words of a query to a collection, found by these configurations.
 pub fn analyse_query(query: &str, languages: &[String], collection: &Collection) -> Result<ChunkTerms> {
     let (mut vectors, mut kept) = (Vec::new(), Vec::new());
     for (rules, languages) in by_rules(collection, languages, query.contains(has_no_spaces))? {
         let analysed = analysis::analyse_query(query, rules);
-        // A space between keeps the last word of the one from being a word with the first of the other.
+        // The space keeps the last word of the first text apart from the first word of the second.
         let text = format!("{} {}", analysed.words.text, analysed.parts.text);
         vectors.extend(long_vectors(&text, &languages)?);
         kept.extend(analysed.words.words.into_iter().chain(analysed.parts.words));
@@ -196,25 +207,25 @@ pub fn analyse_query(query: &str, languages: &[String], collection: &Collection)
 /// The terms of a word.
 #[derive(Debug, Clone, Default)]
 pub struct WordTerms {
-    /// Those of the whole word, by each configuration.
+    /// Terms of the whole word, for each configuration.
     pub whole: Vec<ChunkTerms>,
-    /// Those of its parts.
+    /// Terms of the word's parts.
     pub parts: ChunkTerms,
 }
 
 impl WordTerms {
-    /// All of them, in no order; some twice.
+    /// All terms, in no particular order and possibly repeated.
     pub fn lexemes(&self) -> impl Iterator<Item = &[u8]> {
         self.whole.iter().flat_map(ChunkTerms::lexemes).chain(self.parts.lexemes())
     }
 
-    /// True if the word is left out of the index.
+    /// True if the text search configuration ignores the word.
     pub fn is_empty(&self) -> bool {
         self.lexemes().next().is_none()
     }
 }
 
-/// The terms of each of some words, as these configurations find them.
+/// The terms of each of these words, found by these configurations.
 pub fn analyse_words(
     words: &[&str],
     languages: &[String],
@@ -234,7 +245,7 @@ pub fn analyse_words(
     Ok(found)
 }
 
-/// The same by configurations that read a text which is rewritten by the same rules.
+/// As [`analyse_words`], for configurations that share the same rules.
 fn words_by(words: &[&str], languages: &[String], rules: Rules) -> Result<Vec<WordTerms>> {
     let analysed: Vec<_> = words.iter().map(|word| analysis::analyse_query(word, rules)).collect();
     let rows = select(
@@ -265,14 +276,15 @@ fn words_by(words: &[&str], languages: &[String], rules: Rules) -> Result<Vec<Wo
     found.collect()
 }
 
-/// What is done with a text before one of these text search configurations reads it: pairs are made if any of them needs them.
+/// The rules that prepare a text for these text search configurations: pairs of characters are made if any
+/// configuration needs them.
 pub fn rules(collection: &Collection, languages: &[String], text: &str) -> Result<Rules> {
     let rules = rules_of(collection, languages, text.contains(has_no_spaces))?;
     let with_pairs = rules.iter().find(|rules| rules.makes_bigrams).or(rules.first());
     Ok(with_pairs.copied().unwrap_or(without_pairs(collection)))
 }
 
-/// The same for each of them.
+/// The rules for each of the configurations.
 fn rules_of(collection: &Collection, languages: &[String], have_no_spaces: bool) -> Result<Vec<Rules>> {
     let without = without_pairs(collection);
     if !have_no_spaces {
@@ -291,7 +303,7 @@ fn without_pairs(collection: &Collection) -> Rules {
     }
 }
 
-/// The configurations in groups of the same rules.
+/// The configurations, grouped by equal rules.
 fn by_rules(
     collection: &Collection,
     languages: &[String],
@@ -308,7 +320,7 @@ fn by_rules(
     Ok(groups)
 }
 
-/// A text in pieces whose words have room in a tsvector, which ends at a megabyte.
+/// Cuts a text into pieces whose words fit in a tsvector, whose maximum size is 1 MB.
 fn pieces(text: &str) -> Vec<&str> {
     let (mut pieces, mut rest) = (Vec::new(), text);
     while rest.len() > MAX_PIECE_BYTES {
@@ -325,7 +337,7 @@ fn tsvector(rows: &Rows, row: usize, column: usize) -> Result<Vec<u8>> {
     rows.tsvector(row, column).ok_or_else(|| Error::internal("a text has no words"))
 }
 
-/// The words that a configuration found, and those that are added as they are, with their fields.
+/// The words that a configuration found, and the words in `kept`, each with its fields.
 fn terms(vectors: &[Vec<u8>], kept: impl Iterator<Item = (String, u8)>) -> Result<ChunkTerms> {
     let kept = kept.map(|(word, fields)| {
         let mut bytes = Vec::with_capacity(word.len());

@@ -1,4 +1,5 @@
-//! What is embedded before the text of a chunk: as much of the row's title and of the headings as leaves the text its room.
+//! The prefix that is embedded before the content of a chunk: as much of the row's title and headings as
+//! leaves enough room for the content.
 
 use crate::collections::indexing::chunking::Chunker;
 use crate::collections::indexing::passage::{Passage, SourceRow};
@@ -7,13 +8,14 @@ use ragstone_core::protocol::Chunk;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-/// The headings of paths that may be too long. `titles` are the chunks of the titles if these were measured.
+/// The headings whose length must be measured, because their paths may be too long. `titles` has the chunks
+/// of the titles if the titles were measured.
 pub fn to_measure(chunker: &Chunker, titles: &[Vec<Chunk>], chunks: &[Vec<Chunk>]) -> Vec<String> {
     let mut found = BTreeSet::new();
     for (row, chunks) in chunks.iter().enumerate() {
         let title = titles.get(row).map_or([].as_slice(), Vec::as_slice);
         for chunk in chunks {
-            // Neither a heading nor a separator has more tokens than bytes.
+            // A text, including the separators in it, has at most as many tokens as bytes.
             let bytes = heading(chunk).unwrap_or_default().len();
             if bytes > chunker.room_for_headings(title, chunk) as usize {
                 found.extend(chunk.headings.iter().cloned());
@@ -23,7 +25,7 @@ pub fn to_measure(chunker: &Chunker, titles: &[Vec<Chunk>], chunks: &[Vec<Chunk>
     found.into_iter().collect()
 }
 
-/// What the chunks of a heading say of it.
+/// The length of a heading in tokens, and the beginning to use if it must be cut, from the heading's chunks.
 pub fn measured(chunks: &[Chunk]) -> Measured {
     Measured {
         tokens: chunks.iter().map(|chunk| chunk.tokens).sum(),
@@ -31,7 +33,7 @@ pub fn measured(chunks: &[Chunk]) -> Measured {
     }
 }
 
-/// The passages of a row, of its chunks and those of its title.
+/// The passages of a row, from its chunks and the chunks of its title.
 pub fn passages(
     chunker: &Chunker,
     row: SourceRow,
@@ -48,7 +50,10 @@ pub fn passages(
     let passage = |(seq, chunk): (i32, Chunk)| {
         let room = chunker.room_for_headings(title, &chunk);
         let shown = heading_within(&chunk.headings, room, |heading| known.get(heading).cloned());
-        Passage::embedded_with([shown_title, &shown], &row, seq, heading(&chunk), chunk.content)
+        let (start_at, end_at) = (chunk.start as i32 + 1, chunk.end as i32);
+        let before = [shown_title, &shown];
+        let passage = Passage::embedded_with(before, &row, seq, heading(&chunk), chunk.content);
+        Passage { start_at, end_at, ..passage }
     };
     (1..).zip(filled).map(passage).collect()
 }

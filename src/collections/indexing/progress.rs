@@ -1,11 +1,11 @@
-//! Progress of the work on a collection, which other sessions can see before that work is committed.
+//! Progress of the work on a collection. Other sessions can see it before the work is committed.
 
 use ragstone_client::engine::client;
 use ragstone_core::protocol::Progress;
 use ragstone_pg::session;
 use std::time::Instant;
 
-/// Progress of one piece of work. The report is withdrawn when this is dropped, so also after an error.
+/// Progress of one operation. Dropping it withdraws the report, also after an error.
 pub struct ProgressReport {
     collection: String,
     expected: u64,
@@ -14,7 +14,7 @@ pub struct ProgressReport {
 }
 
 impl ProgressReport {
-    /// Starts to report the work on a collection.
+    /// Starts to report an operation on a collection.
     pub fn start(collection: &str) -> Self {
         let report =
             Self { collection: collection.to_owned(), expected: 0, done: 0, started: Instant::now() };
@@ -22,13 +22,14 @@ impl ProgressReport {
         report
     }
 
-    /// Adds rows that are to be done.
+    /// Adds to the number of rows to process.
     pub fn expect(&mut self, rows: usize) {
         self.expected += rows as u64;
         self.send_current();
     }
 
-    /// Adds rows that are done. They may be more than expected, since the source may have grown since it was counted.
+    /// Adds to the number of processed rows. It may exceed the expected number, because the source may have
+    /// grown since its rows were counted.
     pub fn add(&mut self, rows: usize) {
         self.done += rows as u64;
         self.send_current();

@@ -15,31 +15,32 @@ use ragstone_pg::spi::{Arg, connect, run, select};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::HashSet;
 
-/// Number of chunks that are looked up by one statement.
+/// Number of chunks that one statement looks up.
 const LOOKED_UP: usize = 10_000;
 
-/// How much is merged.
+/// Which segments to merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MergeExtent {
     /// All segments.
     All,
-    /// What is worth it.
+    /// The segments that are worth merging.
     Worthwhile,
 }
 
-/// The text index of a collection, as the transaction sees it. The caller has the rights of its tables' owner.
+/// Opens the text index of a collection, as the transaction sees it. The caller must have the rights of the
+/// tables' owner.
 ///
 /// # Errors
-/// XX001 where it is damaged.
+/// XX001 if the index is damaged.
 pub fn open_index(collection: &Collection, at: ReadAt) -> Result<TextIndex<PageTable>> {
     let numbers = numbers(collection, at)?;
     TextIndex::open(PageTable::open(collection.terms()?.oid, at)?, numbers)
         .map_err(|error| index_error(collection, error))
 }
 
-/// An error of a collection's text index.
+/// Adds the name of the collection to an error of its text index.
 pub fn index_error(collection: &Collection, error: Error) -> Error {
-    error.with_fact(format!("the text index is that of collection \"{}\"", collection.name))
+    error.with_fact(format!("The text index belongs to collection \"{}\".", collection.name))
 }
 
 fn numbers(collection: &Collection, at: ReadAt) -> Result<Vec<i64>> {
@@ -49,7 +50,7 @@ fn numbers(collection: &Collection, at: ReadAt) -> Result<Vec<i64>> {
 }
 
 impl Collection {
-    /// Reads the numbers of rows and chunks from the text index.
+    /// Stores the numbers of rows and chunks that the text index counts.
     pub fn count(&mut self) -> Result<()> {
         let owner = self.terms()?.owner;
         let counts = connect(|| as_owner(owner, || Ok::<_, Error>(open_index(self, ReadAt::Now)?.counts())))?;
@@ -58,9 +59,10 @@ impl Collection {
     }
 }
 
-/// Whether a collection has segments of an older format, which are not read. The caller has the rights of its tables' owner.
+/// True if a collection has segments of an older format, which cannot be read. The caller must have the
+/// rights of the tables' owner.
 pub fn has_older_format(collection: &Collection) -> Result<bool> {
-    // A segment's page 0 begins with its format, in one byte.
+    // Page 0 of a segment begins with one byte, the format's number.
     let statement = format!(
         "SELECT EXISTS (SELECT FROM {} WHERE page = 0 AND data < decode('{FORMAT:02x}', 'hex') AND data <> '')",
         collection.terms()?.name
@@ -69,7 +71,8 @@ pub fn has_older_format(collection: &Collection) -> Result<bool> {
     Ok(rows.boolean(0, 0) == Some(true))
 }
 
-/// Whether a collection may have segments that are worth a merge: enough of them, or enough deleted chunks, or an older format.
+/// True if a collection may have segments that are worth merging: it has enough segments or enough deleted
+/// chunks, or segments of an older format.
 pub fn may_have_worthwhile_segments(collection: &Collection) -> Result<bool> {
     let terms = collection.terms()?;
     let statement = format!("SELECT FROM {} WHERE page = 0 LIMIT {}", terms.name, WORTHWHILE_SEGMENTS);
@@ -78,7 +81,7 @@ pub fn may_have_worthwhile_segments(collection: &Collection) -> Result<bool> {
             return Ok(true);
         }
         let segments = by_index(|| run(&statement, &[]))?.count;
-        // What deletes chunks of a segment adds another one.
+        // A transaction that deletes chunks of a segment adds another segment, so a single one has none deleted.
         if segments < 2 || segments == WORTHWHILE_SEGMENTS {
             return Ok(segments == WORTHWHILE_SEGMENTS);
         }
@@ -91,12 +94,13 @@ fn merge_lock(collection: &Collection) -> OwnLock {
     OwnLock::new("segments", collection.id)
 }
 
-/// Waits until no other session merges segments of a collection, and keeps all from it until the transaction ends.
+/// Waits until no other session merges segments of a collection, and prevents merges by others until the
+/// transaction ends.
 pub fn keep_others_from_merging(collection: &Collection) {
     merge_lock(collection).wait_for_transaction();
 }
 
-/// Merges segments of a collection, unless another session does.
+/// Merges segments of a collection. Does nothing if another session is merging them.
 pub fn merge_segments(collection: &Collection, extent: MergeExtent) -> Result<()> {
     if !merge_lock(collection).try_for_transaction() {
         return Ok(());
@@ -129,7 +133,7 @@ fn merge_some(collection: &Collection, extent: MergeExtent) -> Result<()> {
     Ok(())
 }
 
-/// How many of the segments, the smallest first, are worth a merge.
+/// The number of segments, from the smallest on, that are worth merging.
 fn worthwhile(index: &TextIndex<PageTable>, segments: &[Segment]) -> usize {
     if are_many_deleted(index.chunks().0, index.counts().chunks) {
         return segments.len();
@@ -138,7 +142,7 @@ fn worthwhile(index: &TextIndex<PageTable>, segments: &[Segment]) -> usize {
     worthwhile_segments(&docs)
 }
 
-/// Which of these chunks are there.
+/// For each of these chunks, true if it still exists.
 fn are_there(collection: &Collection, chunks: &[i64]) -> Result<Vec<bool>> {
     let statement = format!("SELECT chunk_id FROM {} WHERE chunk_id = ANY ($1)", collection.chunks()?.name);
     let mut are_there = Vec::with_capacity(chunks.len());

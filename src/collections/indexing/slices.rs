@@ -1,6 +1,7 @@
-//! The texts of a batch that are to be embedded. They are sent in slices, each when there is room for it, so that a row of thousands
-//! of chunks fills no queue. A slice that is refused for what is in it is divided, until the text that is to blame is alone, or the
-//! slices are small enough for the provider, which is remembered.
+//! The texts of a batch that have to be embedded. They are sent in slices, one whenever there is room, so
+//! that a row with thousands of chunks does not fill the engine's queue. A slice that is refused because of
+//! its content is divided until the refused text is alone, or until the slices are small enough for the
+//! provider; the process remembers that size.
 
 use crate::collections::indexing::cut::Take;
 use crate::embedding::{Embedder, RequestSize};
@@ -13,10 +14,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
-/// Added to the length of a text, since even an empty one costs something.
+/// Fixed cost of a text, in bytes, which is added to its length: even an empty text has a cost.
 const TEXT_COST: usize = 16;
 
-/// Texts that are to be embedded, by their places in a batch.
+/// Texts to embed, by their index in a batch.
 #[derive(Default)]
 pub struct Slices {
     waiting: VecDeque<(usize, usize)>,
@@ -30,30 +31,30 @@ struct Slice {
     sent: Instant,
     lane: Lane,
     pending: Pending,
-    /// The refused slice that it is a half of.
+    /// The refused slice of which this slice is one half.
     half_of: Option<Rc<RefusedSlice>>,
 }
 
 /// A slice that was refused.
 struct RefusedSlice {
-    /// What is learnt if both halves are taken.
+    /// The maximum request size that is remembered if both halves are accepted.
     size: RequestSize,
     halves_taken: Cell<u32>,
 }
 
-/// What has become of a slice.
+/// The outcome of a slice.
 pub enum SliceOutcome {
-    /// It was answered.
+    /// The model has embedded it.
     Answered(Answered, Response),
-    /// It was refused for the only text that was in it.
+    /// The model has refused the only text in it.
     Refused(usize, Error),
 }
 
-/// A slice that was answered.
+/// A slice that the model has embedded.
 pub struct Answered {
-    /// The places of its texts.
+    /// The indexes of its texts in the batch.
     pub places: Vec<usize>,
-    /// What it cost, in bytes.
+    /// Its cost, in bytes.
     pub cost: usize,
     /// When it was sent.
     pub sent: Instant,
@@ -62,32 +63,33 @@ pub struct Answered {
 }
 
 impl Slices {
-    /// Adds a text of so many bytes.
+    /// Adds a text of `bytes` bytes.
     pub fn add(&mut self, place: usize, bytes: usize) {
         self.waiting.push_back((place, bytes + TEXT_COST));
     }
 
-    /// Whether texts wait to be sent.
+    /// True if texts wait to be sent.
     pub fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Whether no text waits to be sent or answered.
+    /// True if no text waits to be sent or embedded.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.sent.is_empty()
     }
 
-    /// Number of slices that were sent and are not answered.
+    /// Number of slices in flight.
     pub fn unanswered(&self) -> usize {
         self.sent.len()
     }
 
-    /// What these cost, in bytes.
+    /// Cost of the slices in flight, in bytes.
     pub fn unanswered_cost(&self) -> usize {
         self.sent.iter().map(|slice| slice.cost).sum()
     }
 
-    /// Sends one slice: the next text, and those after it up to this cost. `text` gives the text at a place.
+    /// Sends one slice: the next text, and the texts after it up to a total cost of `max_cost`. `text`
+    /// returns the text at an index.
     pub fn send(
         &mut self,
         embedder: &Embedder,
@@ -127,10 +129,11 @@ impl Slices {
         Ok(())
     }
 
-    /// What has become of the first slice for which `take` gives an answer. `text` gives the text at a place.
+    /// The outcome of the first slice for which `take` returns a response. `text` returns the text at an
+    /// index.
     ///
     /// # Errors
-    /// Those that are not for what was sent.
+    /// Errors that were not caused by the content of a slice.
     pub fn take(
         &mut self,
         embedder: &Embedder,
@@ -192,10 +195,10 @@ impl Slices {
         }
     }
 
-    /// The answers that have arrived for slices that nobody waits for any more.
+    /// The responses that have arrived for the slices of a batch that failed.
     pub fn into_arrived(self) -> impl Iterator<Item = (Vec<usize>, Response)> {
         self.sent.into_iter().filter_map(|mut slice| {
-            // A sign of progress may come before the answer.
+            // A progress message may precede the response.
             let answer = (0..2).find_map(|_| slice.pending.try_receive().ok().flatten());
             answer.map(|answer| (slice.places, answer))
         })

@@ -1,4 +1,5 @@
-//! How long this process has worked at each stage of indexing since it was last told, for the log at level `debug1`.
+//! Time that this process has spent in each stage of indexing since the last report, for the server log at
+//! level `debug1`.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -6,31 +7,31 @@ use std::time::{Duration, Instant};
 /// A stage of indexing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Rows are taken from the queue.
+    /// Claiming rows from the queue.
     Claim,
-    /// They are read.
+    /// Reading rows.
     Read,
-    /// Their chunks are asked for and taken.
+    /// Splitting rows: sending the requests and taking the chunks.
     Cut,
-    /// Words and hashes of the chunks are found.
+    /// Finding words and hashes of the chunks.
     Words,
-    /// Embeddings that are known are looked for.
+    /// Looking up known embeddings.
     Known,
-    /// Embeddings are asked for and taken.
+    /// Embedding: sending the requests and taking the embeddings.
     Embed,
-    /// Rows are locked and read again.
+    /// Locking rows and reading them again.
     Lock,
-    /// Chunks are deleted and stored, with their indexes.
+    /// Deleting and storing chunks, with their indexes.
     Store,
-    /// Words are counted.
+    /// Writing words to the text index.
     Terms,
-    /// Rows are taken out of the queue.
+    /// Removing rows from the queue.
     Done,
-    /// A transaction that wrote is committed.
+    /// Committing a transaction that wrote.
     Commit,
-    /// The vector index is created after the first fill.
+    /// Creating the vector index after the first fill.
     Index,
-    /// Segments of the text index are merged.
+    /// Merging segments of the text index.
     Merge,
 }
 
@@ -55,7 +56,7 @@ thread_local! {
     static TIMES: RefCell<[Duration; STAGES.len()]> = const { RefCell::new([Duration::ZERO; STAGES.len()]) };
 }
 
-/// Runs `work`, and counts its time to a stage.
+/// Runs `work`, and adds the elapsed time to a stage.
 pub fn timed<T>(stage: Stage, work: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let done = work();
@@ -63,12 +64,12 @@ pub fn timed<T>(stage: Stage, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Counts time to a stage.
+/// Adds time to a stage.
 pub fn add(stage: Stage, time: Duration) {
     TIMES.with_borrow_mut(|times| times[stage as usize] += time);
 }
 
-/// The time spent in the stages since the last call, in milliseconds; nothing where no rows were worked on.
+/// The time spent in each stage since the last call, in milliseconds; None if no rows were processed.
 pub fn take_report() -> Option<String> {
     let worked =
         TIMES.with_borrow(|times| times.iter().skip(Stage::Claim as usize + 1).any(|time| !time.is_zero()));

@@ -1,4 +1,4 @@
-//! Stores passages as chunks, many in a statement.
+//! Stores passages as chunks, many in one statement.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::index_changes::IndexChanges;
@@ -12,7 +12,7 @@ use ragstone_pg::value::has_array_type;
 /// Maximum number of chunks in one statement.
 const CHUNKS_PER_STATEMENT: usize = 128;
 
-/// Stores passages, each with its embedding, and counts their words.
+/// Stores passages, each with its embedding, and adds their words to the text index's changes.
 pub fn store(
     collection: &Collection,
     fingerprint: &str,
@@ -22,7 +22,8 @@ pub fn store(
     let owner = collection.chunks()?.owner;
     let key = passages.first().map(|(passage, _)| passage.row.key.as_slice()).unwrap_or_default();
     let have_arrays = key.iter().all(|value| has_array_type(value.oid));
-    // A key of a type that has no arrays is given once for all chunks of its row.
+    // If the type of a key column has no array type, each statement stores the chunks of one row, and gives
+    // the key once.
     let groups: Vec<&[(&Passage, &[f32])]> = if have_arrays {
         vec![passages]
     } else {
@@ -57,6 +58,8 @@ fn store_slice(
         Arg::byteas(passages().map(|passage| passage.row.hash.as_slice())),
         Arg::byteas(passages().map(|passage| passage.hash.as_slice())),
         Arg::text(fingerprint),
+        Arg::int4s(passages().map(|passage| passage.start_at)),
+        Arg::int4s(passages().map(|passage| passage.end_at)),
     ];
     if let Some((first, _)) = slice.first() {
         arguments.extend(first.row.key.iter().enumerate().map(|(column, value)| match have_arrays {

@@ -16,19 +16,19 @@ use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, connect, run};
 use std::collections::HashSet;
 
-/// What was done with a batch.
+/// Result of writing a batch.
 #[derive(Debug, Default)]
 pub struct WriteCounts {
-    /// Number of source rows that are finished.
+    /// Number of source rows that are up to date.
     pub rows: usize,
     /// Number of segments added to the text index.
     pub segments: usize,
-    /// Rows that another transaction is changing or has changed; they stay in the queue.
+    /// Rows that another transaction is changing or has changed. They stay in the queue.
     pub postponed: Vec<QueuedRow>,
 }
 
-/// Writes a batch. A row that has changed since it was read, or that another transaction is changing, is postponed; one that the model
-/// refused is listed as failed.
+/// Writes a batch. A row that has changed since it was read, or that another transaction is changing, is
+/// postponed; a row that the model refused is recorded as failed.
 pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     let found = connect(|| Collection::find_to_use(batch.collection.id, Some(TableUse::Writing)))?;
     let Some(collection) = found else { return Ok(WriteCounts::default()) };
@@ -71,9 +71,9 @@ pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     Ok(WriteCounts { rows: done.len(), segments, postponed })
 }
 
-/// Positions of the rows that have not changed since they were read. They are locked against deletion until the
-/// transaction ends. A writer to an immediate collection updates the chunks with the content, so there the rows are
-/// also locked against updates.
+/// Indexes of the rows that have not changed since they were read. They are locked against deletion until the
+/// transaction ends. In an immediate collection they are also locked against updates, because a writer
+/// updates the chunks together with the content.
 fn lock_unchanged(batch: &RowBatch) -> Result<HashSet<usize>> {
     let (collection, keys) = (&batch.collection, &batch.keys);
     let stale = batch.items.iter().enumerate().filter_map(|(place, item)| match &item.status {

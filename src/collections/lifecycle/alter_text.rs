@@ -1,4 +1,4 @@
-//! Changes how the words of a collection are found.
+//! Changes the text search options of a collection.
 
 use crate::collections::catalog::collection::{Collection, TableUse, lock_name};
 use crate::collections::catalog::source::SourceTable;
@@ -11,7 +11,8 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::portable::with_portable_settings;
 use ragstone_pg::spi::connect;
 
-/// Changes how words are found, and builds the text index again. The caller must have the rights of the source's owner.
+/// Changes the text search options and rebuilds the text index. The caller must have the rights of the
+/// source's owner.
 pub fn alter(name: &str, options: &TextOptions) -> Result<()> {
     with_safe_search_path(|| {
         let mut collection = connect(|| {

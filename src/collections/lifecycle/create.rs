@@ -37,21 +37,21 @@ pub struct CollectionOptions {
     pub title: Option<String>,
     /// Columns to filter by.
     pub metadata: Vec<String>,
-    /// Name of the model; none stands for `rag.default_model`.
+    /// Name of the model; None stands for `rag.default_model`.
     pub model: Option<String>,
     /// How content is split.
     pub chunks: ChunkOptions,
-    /// True if the user set a chunk size; otherwise chunks are as long as the model reads.
+    /// True if the user set a chunk size; otherwise a chunk may be as long as the model reads.
     pub sized: bool,
-    /// Text search configuration; none stands for `english`.
+    /// Text search configuration; None stands for `english`.
     pub language: Option<pg_sys::Oid>,
-    /// Metadata column with a row's own text search configuration.
+    /// Metadata column that holds each row's own text search configuration.
     pub language_column: Option<String>,
-    /// Whether compound tokens are found by their parts, too.
+    /// True if compound tokens are also found by their parts.
     pub word_parts: bool,
-    /// Whether letters with and without accents are the same.
+    /// True if letters with and without accents are treated as equal.
     pub ignore_accents: bool,
-    /// Columns that identify a row; none stands for those of the primary key.
+    /// Columns that identify a row; None stands for those of the primary key.
     pub key: Option<Vec<String>>,
     /// How it follows its source.
     pub sync: Sync,
@@ -82,9 +82,9 @@ pub fn create(options: CollectionOptions) -> Result<i64> {
     })
 }
 
-/// Creates a successor of a collection beside it, which will take its name.
+/// Creates the successor of a collection beside it. The successor takes the collection's name later.
 pub fn create_beside(old: &Collection, options: &CollectionOptions, number: i64) -> Result<()> {
-    // Where the tables are not the collection's own, the source need not be either.
+    // If the tables are not the collection's own, the recorded source may be another table as well.
     connect(|| old.chunks().and(old.terms()).map(|_| ()))?;
     let model = describe(&options.model.clone().unwrap_or_else(|| old.model.clone()))?;
     connect(|| {
@@ -95,7 +95,7 @@ pub fn create_beside(old: &Collection, options: &CollectionOptions, number: i64)
         if options.language.is_none() {
             collection.language.clone_from(&old.language);
         }
-        tables::create(&mut collection, &source, &format!("{}_{number}", old.name))?;
+        tables::create(&mut collection, &source, &tables::stem_beside(&old.name, number))?;
         collection.insert()?;
         tables::mark(&collection)?;
         Ok::<_, Error>(collection)
@@ -192,6 +192,7 @@ fn describe_collection(
         column_numbers: Vec::new(),
         accepted_owner: Some(source.owner),
         error: None,
+        waits_for: None,
         successor_of: None,
         predecessor_of: None,
         altered: None,

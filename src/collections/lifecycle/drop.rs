@@ -2,6 +2,7 @@
 
 use crate::collections::capture::triggers;
 use crate::collections::catalog::collection::{Collection, TableUse, lock_name};
+use crate::collections::catalog::relation::has_rights_of;
 use crate::collections::catalog::tables::is_marked;
 use crate::collections::queue;
 use pgrx::{PgLogLevel, pg_sys};
@@ -34,9 +35,10 @@ pub fn drop_tables(collection: &Collection) -> Result<()> {
         if is_marked(&collection, relation)? {
             as_owner(relation.owner, || run_once(&format!("DROP TABLE {}", relation.name)))?;
         } else {
-            let left = format!("table {} is left, since it has no mark of the collection", relation.name);
+            let left =
+                format!("table {} is not dropped, because it has no mark of the collection", relation.name);
             Error::information(left)
-                .hint("If nobody needs it, drop it with DROP TABLE.")
+                .hint("If it is not needed, drop it with DROP TABLE.")
                 .notice(PgLogLevel::NOTICE);
         }
     }
@@ -44,22 +46,24 @@ pub fn drop_tables(collection: &Collection) -> Result<()> {
     collection.delete()
 }
 
-/// The collection that will replace this one, or that this one has replaced.
+/// The other collection of a migration: the one that will replace this collection, or that it has replaced.
 pub fn related(collection: &Collection) -> Result<Vec<Collection>> {
     let sql = "SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1";
     let rows = as_owner(config_owner()?, || run(sql, &[Arg::new(collection.id)]))?;
     Collection::find_all(&rows)
 }
 
-/// The source's owner may drop a collection, or the chunk table's owner if the source was dropped, or else the source's last owner.
+/// Checks that the caller may drop the collection: it must have the rights of the source's owner; if the
+/// source was dropped, of the chunk table's owner; if both were dropped, of the source's last owner.
 fn check_owner(collection: &Collection) -> Result<()> {
     if let Some(relation) = collection.source.as_ref().or(collection.chunks.as_ref()) {
         return relation.check_owner("drop its collection");
     }
     let owner = collection.accepted_owner.unwrap_or(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID));
-    let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(owner)])?;
-    match rows.boolean(0, 0) {
-        Some(true) => Ok(()),
-        _ => Err(Error::forbidden(format!("must be owner of collection \"{}\" to drop it", collection.name))),
+    match has_rights_of(owner)? {
+        true => Ok(()),
+        false => {
+            Err(Error::forbidden(format!("must be owner of collection \"{}\" to drop it", collection.name)))
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! Changes a collection's model or chunks while it is searched. A second collection of the same source is filled beside
-//! it, as any other collection is, and takes its name when it has caught up. Both follow the source until the migration
-//! is finished, so that a rollback is as quick as the switch.
+//! Changes a collection's model or chunks while it is searched. A second collection of the same source is
+//! filled like any other collection, and takes the first one's name when it has caught up. Both follow the
+//! source until the migration is finished, so that a rollback is as fast as the switch.
 
 use crate::collections::catalog::collection::{Collection, Sync, TableUse, lock_name};
 use crate::collections::lifecycle::create::{CollectionOptions, create_beside};
@@ -12,31 +12,31 @@ use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Number of queries with which both collections are compared. The queries are beginnings of chunks.
+/// Number of sample queries that compare both collections. The queries are the beginnings of chunks.
 const SAMPLE_QUERIES: i32 = 20;
 
-/// Length of a query, in characters.
+/// Length of a sample query, in characters.
 const QUERY_CHARACTERS: i32 = 80;
 
-/// What the successor has different from the collection.
+/// The options of the successor that differ from the collection's.
 pub struct MigrationOptions {
-    /// Another model; none keeps the model.
+    /// Another model; None keeps the model.
     pub model: Option<String>,
-    /// Sizes of the chunks.
+    /// Splitting options.
     pub chunks: ChunkOptions,
     /// True if a chunk size is set, by the user or by the collection.
     pub sized: bool,
-    /// How words are found.
+    /// Text search options.
     pub text: TextOptions,
 }
 
-/// Starts to build a collection's successor.
+/// Creates a collection's successor, which a worker then fills.
 pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<MigrationOptions>) -> Result<()> {
     with_safe_search_path(|| {
         let old = connect(|| open(name, "alter its collection"))?;
         if old.sync == Sync::Manual {
             return Err(Error::wrong_state(format!(
-                "collection \"{name}\" is manual, no worker builds another beside it"
+                "collection \"{name}\" is manual, so no worker builds a new version of it"
             ))
             .hint("Create another collection with the other settings, then drop this one."));
         }
@@ -63,7 +63,7 @@ pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<MigrationOp
     })
 }
 
-/// Raises 55006 if a collection is in a migration.
+/// Raises 55006 if a migration of the collection is in progress.
 pub fn check_is_in_no_migration(collection: &Collection) -> Result<()> {
     if connect(|| beside(collection.id))?.is_none() {
         return Ok(());
@@ -72,7 +72,7 @@ pub fn check_is_in_no_migration(collection: &Collection) -> Result<()> {
         .hint("End it first, with rag.finish_migration or rag.rollback_migration."))
 }
 
-/// Ends a migration, and drops the predecessor.
+/// Finishes a migration, and drops the predecessor.
 pub fn finish(name: &str) -> Result<()> {
     with_safe_search_path(|| {
         connect(|| {
@@ -82,7 +82,7 @@ pub fn finish(name: &str) -> Result<()> {
                 Some(_) => Err(Error::wrong_state(format!(
                     "the migration of collection \"{name}\" has not caught up yet"
                 ))
-                .hint("Wait for it, or give it up with rag.rollback_migration.")),
+                .hint("Wait for it, or cancel it with rag.rollback_migration.")),
                 None => Err(no_migration(name)),
             }
         })
@@ -107,7 +107,7 @@ pub fn rollback(name: &str) -> Result<()> {
     })
 }
 
-/// Measures how many of the first ten results a successor shares with the collection that it will replace.
+/// Measures how many of the first ten hits a successor shares with the collection that it will replace.
 pub fn measure(successor: &Collection) -> Result<()> {
     let Some(mut old) = connect(|| successor.successor_of.map_or(Ok(None), Collection::find_by_id))? else {
         return Ok(());
@@ -149,8 +149,8 @@ pub fn switch(id: i64) -> Result<()> {
     }
 }
 
-/// The first takes the name of the second, which stays as its predecessor. One commit does both, so that every search
-/// finds one of them.
+/// Gives collection `to` the name of collection `from`, which stays as its predecessor. One commit does both,
+/// so that every search finds one of them.
 fn exchange_names(to: i64, from: i64) -> Result<()> {
     let sql = "SELECT name FROM rag.collection WHERE id = $1";
     let names = as_owner(config_owner()?, || run(sql, &[Arg::new(from)]))?;

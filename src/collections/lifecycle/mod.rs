@@ -1,5 +1,5 @@
-//! The life of a collection: [`create`], [`refresh`], [`migration`], [`text_rebuild`], [`mod@drop`], [`wait`] until it is current,
-//! and [`settle`] for what is done when its queue is empty.
+//! The life cycle of a collection: [`create`], [`refresh`], [`migration`], [`text_rebuild`] and [`mod@drop`].
+//! [`wait`] waits until a collection is current, and [`settle`] finishes a collection whose queue is empty.
 
 pub mod alter_text;
 pub mod create;

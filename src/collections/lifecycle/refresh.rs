@@ -21,7 +21,7 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::portable::{as_source_owner, with_portable_settings};
 use ragstone_pg::spi::{connect, run};
 
-/// Result of a refresh: numbers of source rows, and of chunks that were embedded.
+/// Result of a refresh: numbers of source rows, and number of chunks that were embedded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshCounts {
     /// Rows that were not in the collection.
@@ -36,8 +36,8 @@ pub struct RefreshCounts {
     pub embedded: i64,
 }
 
-/// Brings a collection up to date; with `text`, its text index is built again first, of unchanged rows, too. Then its model is only
-/// needed where rows have changed.
+/// Brings a collection up to date. With `text`, rebuilds its text index first, including the words of
+/// unchanged rows; the model is then needed only if rows have changed.
 pub fn refresh(name: &str, text: bool) -> Result<RefreshCounts> {
     with_safe_search_path(|| {
         let (mut collection, operators) = connect(|| open(name))?;
@@ -81,7 +81,8 @@ pub fn refresh(name: &str, text: bool) -> Result<RefreshCounts> {
     })
 }
 
-/// The model of a collection, which must have as many dimensions as its embeddings.
+/// The collection's model. Raises an error if its number of dimensions differs from that of the stored
+/// embeddings.
 fn model_of(collection: &Collection) -> Result<Model> {
     let model = Embedder::find(&collection.model, Kind::Document)?.describe(None)?;
     if model.dimensions as i32 == collection.dimensions {
@@ -94,12 +95,12 @@ fn model_of(collection: &Collection) -> Result<Model> {
     .hint("Drop the collection with rag.drop_collection and create it again."))
 }
 
-/// The collection, locked against other refreshes. The caller must have the rights of the source's owner.
+/// The collection, locked against concurrent refreshes, and the equality operators of its key. The caller
+/// must have the rights of the source's owner.
 fn open(name: &str) -> Result<(Collection, Vec<String>)> {
     lock_name(name);
     let mut collection = Collection::get_latest(name)?;
     let source = SourceTable::open(collection.source_of_any_owner()?.oid, "refresh its collection")?;
-    source.check_content(&collection.content)?;
     collection.lock_tables(TableUse::Reading)?;
     let was_given_away = collection.is_given_away();
     if was_given_away {
@@ -108,9 +109,11 @@ fn open(name: &str) -> Result<(Collection, Vec<String>)> {
         }
     }
     accept_owner(&mut collection)?;
-    if was_given_away || collection.is_restoring() {
-        // A refresh implies that the restore has ended, whether or not it created the triggers.
+    // A refresh implies that a restore has ended, whether or not it created the triggers.
+    let is_misfit = collection.error.is_some() || collection.check_columns().is_err();
+    if was_given_away || collection.is_restoring() || is_misfit {
         follow::align(&mut collection)?;
+        collection.check_columns()?;
     }
     if !source.is_unique(&collection.key)? {
         check_unique(&collection)?;
@@ -120,9 +123,9 @@ fn open(name: &str) -> Result<(Collection, Vec<String>)> {
     Ok((collection, operators))
 }
 
-/// Rows with the same key would replace each other's chunks.
+/// Raises an error if several rows have the same key: each would replace the chunks of the others.
 fn check_unique(collection: &Collection) -> Result<()> {
     let statement = collection.select_shared_key()?;
     let rows = as_source_owner(collection.source()?.owner, || run(&statement, &[]))?;
-    rows.text(0, 0).map_or(Ok(()), |key| Err(shared_key().detail(format!("one of these keys is {key}"))))
+    rows.text(0, 0).map_or(Ok(()), |key| Err(shared_key().detail(format!("One of these keys is {key}."))))
 }

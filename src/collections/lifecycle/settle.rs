@@ -1,5 +1,5 @@
-//! Work on a collection whose queue is empty: creating its indexes after the first fill, merging segments of its text index,
-//! counting, notifying listeners, and the switch of a migration.
+//! Finishes a collection whose queue is empty: creates its indexes after the first fill, merges segments of
+//! its text index, counts its chunks, notifies listeners, and switches a migration.
 
 use crate::collections::capture::follow;
 use crate::collections::catalog::collection::{Collection, Sync, TableUse, lock_name};
@@ -19,7 +19,8 @@ use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Channel on which the number of a collection is sent when it becomes current: a name would tell all roles of it.
+/// Channel of the notification that a collection has become current. The payload is the collection's number,
+/// because its name would be visible to all roles.
 const CHANNEL: &str = "rag_current";
 
 /// Result of [`settle`].
@@ -30,7 +31,8 @@ pub enum Settled {
     Later,
 }
 
-/// Finishes a collection whose queue is empty. Calls `before_indexing` before it creates the vector index, which takes long.
+/// Finishes a collection whose queue is empty. Calls `before_indexing` before it creates the vector index,
+/// which takes long.
 pub fn settle(id: i64, before_indexing: impl FnOnce()) -> Result<Settled> {
     let look = || Ok((is_queued(id)?, Collection::find_by_id(id)?));
     let (queued, collection) = in_limited_transaction(Limits::LocksAndTime, || connect(look))?;
@@ -45,7 +47,8 @@ pub fn settle(id: i64, before_indexing: impl FnOnce()) -> Result<Settled> {
         return Ok(Settled::Done);
     }
     if collection.error.is_some() {
-        // A new worker does not know whether the error still applies. If it does not, all rows are compared.
+        // A new worker does not know whether the error still applies. If it no longer applies, all rows are
+        // compared.
         in_limited_transaction(Limits::Locks, || connect(|| follow::follow(&mut collection)))?;
         return Ok(Settled::Done);
     }
@@ -55,7 +58,7 @@ pub fn settle(id: i64, before_indexing: impl FnOnce()) -> Result<Settled> {
         activity::report(&format!("ragstone: indexing collection {}", collection.name));
         // This transaction locks only the chunk table, so that only sessions that use that table wait for the index.
         let indexed = in_limited_transaction(Limits::Locks, || {
-            // Another worker may be creating it.
+            // Another worker may be creating the index.
             if OwnLock::new("index", id).try_for_transaction() {
                 connect(|| collection.lock_tables(TableUse::Indexing))?;
                 before_indexing();
@@ -103,7 +106,8 @@ pub fn merge_while_busy(id: i64) -> Result<()> {
     })
 }
 
-/// Does work that reads the text index of a collection, if need be after that was built again because it is of an older format.
+/// Runs work that reads the text index of a collection. If the index has an older format, it is rebuilt and
+/// the work is run again.
 fn read_index<T>(id: i64, mut work: impl FnMut() -> Result<T>) -> Result<T> {
     match work() {
         Err(error) if error.is_of_corrupted_data() && rebuild_older(id)? => work(),
@@ -111,7 +115,7 @@ fn read_index<T>(id: i64, mut work: impl FnMut() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Builds the text index of a collection again if it is of an older format. Returns whether it was.
+/// Rebuilds the text index of a collection if it has an older format. Returns true if it did.
 fn rebuild_older(id: i64) -> Result<bool> {
     in_limited_transaction(Limits::Locks, || {
         let Some(found) = connect(|| Collection::find_by_id(id))? else { return Ok(false) };
@@ -138,8 +142,9 @@ pub fn filled() -> Result<Vec<i64>> {
     Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
 }
 
-/// Whether a collection may have segments that are worth a merge; its writers add them without asking for anything else. If it has
-/// none, the chunks of these writers are counted, as a merge would do.
+/// True if a collection may have segments that are worth merging: writers to an immediate collection add
+/// segments without queuing rows. Otherwise the stored counts of an immediate collection are updated, as a
+/// merge would do.
 pub fn may_merge(id: i64) -> Result<bool> {
     in_limited_transaction(Limits::LocksAndTime, || {
         let found = connect(|| Collection::find_to_use(id, Some(TableUse::Reading)))?;

@@ -1,20 +1,20 @@
-//! Options by which the words of a collection are found.
+//! Text search options of a collection.
 
 use pgrx::pg_sys;
 
-/// How words are found, so far as it changes.
+/// Changes of the text search options; None leaves an option as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextOptions {
     /// Text search configuration.
     pub language: Option<pg_sys::Oid>,
-    /// Whether compound tokens are found by their parts, too.
+    /// True if compound tokens are to be found by their parts as well.
     pub word_parts: Option<bool>,
-    /// Whether letters with and without accents are the same.
+    /// True if letters with and without accents are to be treated as equal.
     pub ignore_accents: Option<bool>,
 }
 
 impl TextOptions {
-    /// Whether there is anything to change.
+    /// True if any option changes.
     pub fn changes_anything(&self) -> bool {
         self.language.is_some() || self.word_parts.is_some() || self.ignore_accents.is_some()
     }

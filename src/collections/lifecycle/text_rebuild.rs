@@ -1,6 +1,6 @@
-//! Builds the text index of a collection again from its chunks, without embedding anything: with another text search configuration or
-//! changed dictionaries, or because a page is damaged or of an older format. Searches use the old one until the transaction commits,
-//! unless Postgres itself cannot read it.
+//! Rebuilds the text index of a collection from its chunks, without embedding anything: after the text search
+//! configuration or dictionaries have changed, or because a page is damaged or has an older format. Searches
+//! use the old index until the transaction commits, unless PostgreSQL itself cannot read it.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::KeyColumns;
@@ -16,18 +16,22 @@ use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::transactions::keeps_one_snapshot;
 use std::rc::Rc;
 
-/// Number of chunks whose words are found by one statement.
+/// Number of chunks that one statement analyses.
 const FETCHED_CHUNKS: i64 = 128;
 
-/// What Postgres says of a table with a damaged page, or with a file that is damaged, unreadable or gone.
+/// SQLSTATEs that PostgreSQL raises for a table with a damaged page, or whose file is damaged, unreadable or
+/// missing.
 const UNREADABLE: [&str; 4] = ["XX001", "XX002", "58030", "58P01"];
 
-/// Builds the text index of a collection whose name is locked.
+/// Rebuilds the text index of a collection. The caller must hold the lock of the collection's name.
 pub fn rebuild_text(collection: &Collection) -> Result<()> {
     if keeps_one_snapshot() {
-        // What others committed since its first statement would keep its former words.
-        return Err(Error::wrong_state("a text index is built again in transactions of READ COMMITTED only")
-            .hint("Begin the transaction with ISOLATION LEVEL READ COMMITTED."));
+        // Chunks that other transactions committed since the first statement would not be visible, and would
+        // keep their former words.
+        return Err(Error::wrong_state(
+            "a text index can be rebuilt only in a transaction of isolation level READ COMMITTED",
+        )
+        .hint("Begin the transaction with ISOLATION LEVEL READ COMMITTED."));
     }
     connect(|| keep_others_from_writing(collection))?;
     keep_others_from_merging(collection);
@@ -49,7 +53,8 @@ pub fn rebuild_text(collection: &Collection) -> Result<()> {
     connect(|| collection.update_text_options())
 }
 
-/// Deletes all pages. Where Postgres cannot read the table it is emptied without that, and searches wait.
+/// Deletes all pages. If PostgreSQL cannot read the table, it is truncated, and searches wait until the
+/// transaction ends.
 fn delete_pages(collection: &Collection) -> Result<()> {
     let terms = collection.terms()?;
     let delete = || as_owner(terms.owner, || run(&format!("DELETE FROM {}", terms.name), &[]).map(|_| ()));
@@ -62,7 +67,8 @@ fn delete_pages(collection: &Collection) -> Result<()> {
     }
 }
 
-/// Adds the next chunks, and the lengths of those for which the chunk table has others; false if there are none.
+/// Adds the next chunks, and the lengths of those chunks whose length in the chunk table differs. Returns
+/// false if there are no more chunks.
 fn add_chunks(
     collection: &Collection,
     cursor: &Cursor,

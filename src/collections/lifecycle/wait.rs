@@ -11,19 +11,20 @@ use ragstone_pg::spi::{connect, with_latest_snapshot};
 use ragstone_pg::wait::for_latch;
 use std::time::{Duration, Instant};
 
-/// Time between two checks of the queue, and at least so many times what a check takes.
+/// Minimum time between two checks of the queue. The time is also at least `POLL_REST` times the duration of
+/// the last check.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const POLL_REST: u32 = 20;
 
-/// Waits until the collection has everything that was committed to its source; false if that exceeds the timeout. Rows
-/// that are not retried any more do not count.
+/// Waits until the collection contains all changes that were committed to its source; returns false if the
+/// timeout expires first. Rows that are no longer retried do not count.
 ///
 /// # Errors
-/// 55000 or 42P01 if the collection will not become current, also if that turns out during the wait.
+/// 55000 or 42P01 if the collection cannot become current, also if this happens during the wait.
 pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     loop {
-        // Under REPEATABLE READ the transaction's own snapshot never shows what the worker commits.
+        // Under REPEATABLE READ the transaction's own snapshot would never show the worker's commits.
         let begin = Instant::now();
         let current = with_safe_search_path(|| connect(|| with_latest_snapshot(|| check(name))))?;
         if current {
@@ -40,7 +41,7 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
     }
 }
 
-/// Whether the collection is current, by the snapshot that is active.
+/// True if the collection is current in the active snapshot.
 fn check(name: &str) -> Result<bool> {
     let collection = Collection::get(name, None)?;
     check_possible(&collection)?;
@@ -57,7 +58,7 @@ fn check_possible(collection: &Collection) -> Result<()> {
     collection.chunks()?;
     collection.terms()?;
     if wake::is_collection_pending(collection.id) {
-        return Err(state(format!("collection \"{name}\" waits for changes of this very transaction"))
+        return Err(state(format!("collection \"{name}\" waits for changes of the current transaction"))
             .hint("COMMIT first."));
     }
     if collection.sync == Sync::Manual {
@@ -70,6 +71,6 @@ fn check_possible(collection: &Collection) -> Result<()> {
     }
     match &collection.error {
         Some(error) => Err(state(format!("collection \"{name}\" cannot follow its source: {error}"))),
-        None => Ok(()),
+        None => collection.check_columns(),
     }
 }

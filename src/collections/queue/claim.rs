@@ -1,5 +1,5 @@
-//! Takes work from the queue. Collections take turns. A lock of the session's claims the key of a row, so that two workers never
-//! process the same row, and a claim ends with the process that made it.
+//! Claims work from the queue. Collections take turns. A session lock claims the key of a row, so that two
+//! workers never process the same row, and a claim ends with the process that made it.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, PartialKey, fits};
@@ -17,22 +17,25 @@ use ragstone_pg::transactions::wait_for_invalidation;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// Number of queue entries that one claim considers, beside those in progress.
+/// Number of queue entries that one claim considers, in addition to those in progress.
 const QUEUE_WINDOW_ROWS: usize = 512;
 
 /// Maximum number of source rows in one batch.
 const MAX_BATCH_ROWS: usize = 128;
 
-/// Time after which a postponed queue entry is tried again, because another transaction was changing its row.
+/// Time until a queue entry is tried again that was postponed because another transaction was changing its
+/// row.
 const POSTPONE_TIME: Duration = Duration::from_millis(100);
 
-/// Time between checks whether a restore has completed a collection, or its new owner has accepted it.
+/// Time between two checks whether a restore has completed a collection, or whether its new owner has
+/// accepted it.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Rows that failed before go last, but after this many claims one of them has its turn.
+/// Rows that failed before go last, but after this number of claims one of them has its turn.
 const CLAIMS_PER_RETRY: u32 = 8;
 
-/// Rows that failed and are due, some of each collection that is not left out: those of one cannot hide those of others.
+/// Rows that failed and are due: some of each collection that is not excluded, so that rows of one collection
+/// cannot hide those of others.
 const DUE_FAILURES: &str = "
     SELECT f.collection, f.key FROM rag.collection c
     CROSS JOIN LATERAL (
@@ -42,45 +45,48 @@ const DUE_FAILURES: &str = "
 
 /// Work that a worker has claimed.
 pub enum Claim {
-    /// These rows are to be indexed, each with its queue entries; the locks that were taken; why they are queued.
+    /// Rows to index, each with its queue entries; the locks that were taken; why the rows are queued.
     Rows(Collection, Vec<(Key, Vec<i64>)>, Vec<OwnLock>, Cause),
-    /// All rows are to be compared; the queue entries that ask for it.
+    /// A comparison of all rows; the queue entries that request it.
     All(Collection, Vec<i64>),
-    /// Rows with a NULL in these keys are to be listed as failed; their queue entries.
+    /// Keys that contain a NULL, whose rows must be listed as failed; their queue entries.
     Keyless(Collection, BTreeSet<PartialKey>, Vec<i64>),
-    /// Queue entries that are not to be indexed: of a collection that was dropped, the number that it had; or with keys of other columns.
+    /// Queue entries that will not be indexed, with the collection's number: the collection was dropped, or
+    /// the keys do not match its key columns.
     Orphans(i64, Vec<i64>),
 }
 
-/// What this worker is processing, and what it leaves alone for now.
+/// The work of this worker that is in progress, and the work that it postpones.
 #[derive(Default)]
 pub struct InFlight {
     /// Queue entries in progress.
     ids: HashSet<i64>,
     /// Source rows in progress.
     keys: HashSet<(i64, Key)>,
-    /// The most rows in a batch with a row, because a larger batch with it failed.
+    /// For each row of a batch that failed: the maximum number of rows in its next batch.
     batch_limits: HashMap<(i64, Key), usize>,
     /// Collections that are paused, and until when.
     pub paused: HashMap<i64, Instant>,
     /// Collections that wait for their providers.
     pub held_back: HashSet<i64>,
-    /// Roles of whose tables none is worked on, since several have held up the worker, and until when.
+    /// Roles whose collections are left alone because several of them have held up the worker, and until
+    /// when.
     resting_owners: HashMap<Oid, Instant>,
-    /// Collections that were left alone for that and are not shown as waiting yet, and until when.
+    /// Collections that are left alone for that reason and are not yet shown as waiting, and until when.
     pub left_alone: HashMap<i64, Instant>,
-    /// The owners of collections that had a turn.
+    /// The owners of the collections that have had a turn.
     owners: HashMap<i64, Oid>,
     /// Queue entries that are postponed, and until when.
     postponed: HashMap<i64, Instant>,
     floors: Floors,
-    /// The collection that was claimed from last.
+    /// The collection of the last claim.
     last: i64,
     claims_since_retry: u32,
 }
 
 impl InFlight {
-    /// Claims work of the collection whose turn it is. With `all`, the whole queue is read. The collections `busy` have no turn.
+    /// Claims work of the next collection in turn. With `all`, the whole queue is read. The collections in
+    /// `busy` are skipped.
     pub fn claim(&mut self, all: bool, busy: &[i64]) -> Result<Option<Claim>> {
         let now = Instant::now();
         self.postponed.retain(|_, until| *until > now);
@@ -103,7 +109,8 @@ impl InFlight {
         self.claim_failed()
     }
 
-    /// Forgets which batches failed if nothing waits to be tried again: their rows were written, or are gone.
+    /// Forgets the limits of failed batches if nothing waits to be tried again: their rows were written or
+    /// deleted.
     pub fn forget_failed_batches(&mut self) {
         if self.postponed.is_empty() && self.paused.is_empty() && self.held_back.is_empty() {
             self.batch_limits.clear();
@@ -115,24 +122,24 @@ impl InFlight {
         self.postpone_until(ids, Instant::now() + POSTPONE_TIME);
     }
 
-    /// Leaves queue entries alone until then.
+    /// Leaves queue entries alone until this time.
     pub fn postpone_until(&mut self, ids: impl IntoIterator<Item = i64>, until: Instant) {
         self.postponed.extend(ids.into_iter().map(|id| (id, until)));
     }
 
-    /// When the first paused collection or postponed entry is due.
+    /// The time at which the first paused collection or postponed entry is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.postponed.values().chain(self.paused.values()).min().copied()
     }
 
-    /// Limits the batches of these rows to half of what they were in together, since that batch failed.
+    /// Limits the next batches of these rows to half the size of their last one, because that batch failed.
     pub fn divide(&mut self, collection: i64, items: &[(Key, Vec<i64>)]) {
         let limit = (items.len() / 2).max(1);
         self.batch_limits.extend(items.iter().map(|(key, _)| ((collection, key.clone()), limit)));
         self.postpone(items.iter().flat_map(|(_, ids)| ids.iter().copied()));
     }
 
-    /// Whether a batch with the row failed before, and the row gets a batch of its own since.
+    /// True if a batch with the row failed, and the row now gets a batch of its own.
     pub fn is_alone(&self, collection: i64, key: &Key) -> bool {
         self.batch_limits.get(&(collection, key.clone())) == Some(&1)
     }
@@ -146,7 +153,8 @@ impl InFlight {
         }
     }
 
-    /// The collections that have queue entries and are neither paused nor busy, the one after the last claimed first.
+    /// The collections that have queue entries and are neither paused nor busy, beginning after the
+    /// collection of the last claim.
     fn turns(&self, busy: &[i64]) -> Result<Vec<i64>> {
         let mut ids = self.floors.queued_collections()?;
         let next = ids.partition_point(|id| *id <= self.last);
@@ -177,7 +185,7 @@ impl InFlight {
         Ok(None)
     }
 
-    /// Leaves a collection alone if its owner's tables rest.
+    /// Leaves a collection alone if its owner's collections are left alone.
     fn rests(&mut self, collection: &Collection) -> bool {
         let Some(owner) = collection.accepted_owner else { return false };
         self.owners.insert(collection.id, owner);
@@ -187,7 +195,7 @@ impl InFlight {
         true
     }
 
-    /// Whether a collection is paused, or the tables of its owner rest.
+    /// True if a collection is paused, or if its owner's collections are left alone.
     pub fn rests_now(&self, collection: i64) -> bool {
         let is_ahead = |until: &Instant| *until > Instant::now();
         let owner_rests = |owner| self.resting_owners.get(owner).is_some_and(is_ahead);
@@ -195,19 +203,19 @@ impl InFlight {
             || self.owners.get(&collection).is_some_and(owner_rests)
     }
 
-    /// Whether two collections are of the same owner.
+    /// True if two collections have the same owner.
     pub fn have_same_owner(&self, first: i64, second: i64) -> bool {
         self.owners.get(&first).is_some_and(|owner| self.owners.get(&second) == Some(owner))
     }
 
-    /// Leaves all collections of the owner of this one alone until then.
+    /// Leaves all collections of this collection's owner alone until this time.
     pub fn rest_owner_of(&mut self, collection: i64, until: Instant) {
         if let Some(owner) = self.owners.get(&collection) {
             self.resting_owners.insert(*owner, until);
         }
     }
 
-    /// The first entries of a collection that are not in progress and not postponed.
+    /// The first entries of a collection that are neither in progress nor postponed.
     fn read(&mut self, id: i64, is_fill: bool) -> Result<Window> {
         let floor = self.floors.get(id, is_fill);
         let most = QUEUE_WINDOW_ROWS + self.ids.len() + self.postponed.len();
@@ -250,7 +258,8 @@ impl InFlight {
             let ids = numbers(&|row| partial(row).is_some());
             return Ok(Some(Claim::Keyless(collection.clone(), keyless, ids)));
         }
-        // A key may be older than a restore that changed the collection's key. Such a collection is compared anyway.
+        // A key may be older than a restore that changed the collection's key. All rows of such a collection
+        // are compared anyway.
         let unfit = numbers(&|row| rows.texts(row, 1).is_none_or(|key| !fits(collection, &key)));
         if !unfit.is_empty() {
             return Ok(Some(Claim::Orphans(collection.id, unfit)));
@@ -336,10 +345,10 @@ impl InFlight {
     }
 }
 
-/// Entries of the queue.
+/// Some entries of the queue.
 struct Window {
     rows: Rows,
-    /// The rows that are not in progress and not postponed.
+    /// Indexes of the entries that are neither in progress nor postponed.
     free: Vec<usize>,
 }
 

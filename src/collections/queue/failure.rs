@@ -1,4 +1,4 @@
-//! Failures of rows, in `rag._failure`, and of whole collections, in `rag.collection`.
+//! Stores failures: of rows in `rag._failure`, of whole collections in `rag.collection`.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::Key;
@@ -12,8 +12,8 @@ use ragstone_pg::switch_user::as_owner;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Records that a row could not be indexed, and removes it from the queue. The delay before the next try doubles each
-/// time and is randomised, so that rows that failed together are not retried together.
+/// Records that a row could not be indexed, and removes it from the queue. The delay before the next try
+/// doubles each time and is randomised, so that rows that failed together are not retried together.
 pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<()> {
     let arguments = [
         Arg::new(collection),
@@ -42,7 +42,8 @@ pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<
     })
 }
 
-/// Has a row that failed before tried again some time later, where this try has shown nothing: without it, it would be the next one again.
+/// Postpones the next try of a failed row after a try that showed nothing about the row; otherwise the row
+/// would be tried again at once.
 pub fn put_off(collection: i64, key: &Key) -> Result<()> {
     let statement = "UPDATE rag._failure SET retry_at = clock_timestamp() + make_interval(secs => 30)
                      WHERE collection = $1 AND key = $2 AND retry_at IS NOT NULL";
@@ -66,7 +67,7 @@ pub fn clear_failures<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) 
     as_owner(config_owner()?, || by_index(clear))
 }
 
-/// Stores why a collection cannot follow its source, or that it can.
+/// Stores the error why a collection cannot follow its source, or removes it.
 pub fn set_error(collection: i64, error: Option<&Error>) -> Result<()> {
     let message = error.map(|error| match error.hint.as_str() {
         "" => error.message.clone(),
@@ -83,7 +84,8 @@ pub fn set_error(collection: i64, error: Option<&Error>) -> Result<()> {
     Ok(())
 }
 
-/// Stores why these collections, or all, wait, and for how long from now. Returns which they are.
+/// Stores why these collections (None: all collections) wait, and the time of the next try, `pause` from now.
+/// Returns their numbers.
 pub fn set_waiting(
     collections: Option<&BTreeSet<i64>>,
     pause: Duration,
@@ -111,7 +113,7 @@ pub fn set_waiting(
     Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
 }
 
-/// Those of the collections that are shown as waiting.
+/// The collections among these that users see as waiting.
 pub fn waiting(collections: &BTreeSet<i64>) -> Result<BTreeSet<i64>> {
     let ids = Arg::int8s(collections.iter().copied());
     let sql = "SELECT collection FROM rag._waiting WHERE collection = ANY ($1)";
@@ -119,14 +121,14 @@ pub fn waiting(collections: &BTreeSet<i64>) -> Result<BTreeSet<i64>> {
     Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
 }
 
-/// Deletes why these collections wait.
+/// Deletes the stored reasons why these collections wait.
 pub fn clear_waiting(collections: &BTreeSet<i64>) -> Result<()> {
     let ids = Arg::int8s(collections.iter().copied());
     as_owner(config_owner()?, || run("DELETE FROM rag._waiting WHERE collection = ANY ($1)", &[ids]))?;
     Ok(())
 }
 
-/// Deletes why any collection waits.
+/// Deletes the stored reasons why collections wait, of all collections.
 pub fn clear_all_waiting() -> Result<()> {
     as_owner(config_owner()?, || run("DELETE FROM rag._waiting", &[]))?;
     Ok(())

@@ -1,6 +1,6 @@
-//! Where the entries of the queue begin. Deleted entries stay in the index while a transaction that began earlier is open, as during
-//! a dump of the database. A claim that began with the first of them would read more of them each time, so it begins where the
-//! claim before found the first entry.
+//! The lower bounds of the queue's entries. Deleted entries stay in the index while a transaction that began
+//! earlier is open, for example during a dump of the database. A claim that scanned the index from its start
+//! would read more of them each time, so it starts where the previous claim found its first entry.
 
 use ragstone_pg::error::Result;
 use ragstone_pg::own_tables::config_owner;
@@ -10,48 +10,51 @@ use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::HashMap;
 
-/// Number of entries of a collection after whose deletion the index is not read from its beginning. Most collections have fewer.
+/// The index is not read from its start for a collection of which this number of entries was deleted. Most
+/// collections have fewer entries.
 const MIN_DELETED: usize = 1_000;
 
-/// Maximum number of collections that are skipped. Each takes up to two look-ups more.
+/// Maximum number of collections that are skipped while the collections with entries are listed. Each takes
+/// up to two additional look-ups.
 const MAX_SKIPPED: usize = 8;
 
-/// Where the entries of each collection and kind begin, as far as it is known.
+/// The lower bound for the entries of each collection and kind, if it is known.
 #[derive(Default)]
 pub struct Floors {
-    /// There was no entry below this number when all were last read.
+    /// When the whole queue was last read, no entry was below this number.
     floors: HashMap<(i64, bool), i64>,
     /// Number of entries that this process has deleted.
     deleted: HashMap<i64, usize>,
-    /// Whether all entries are read by the claim that is being made.
+    /// True if the current claim reads all entries.
     are_ignored: bool,
 }
 
 impl Floors {
-    /// Begins a claim. With `all` it reads all entries, since numbers are assigned before a commit, so that a lower one may appear later.
+    /// Begins a claim. With `all` the claim reads all entries: numbers are assigned before the commit, so an
+    /// entry with a lower number may become visible later.
     pub fn begin_claim(&mut self, all: bool) {
         self.are_ignored = all;
     }
 
-    /// The number at which to begin.
+    /// The number of the entry at which to start.
     pub fn get(&self, collection: i64, is_fill: bool) -> i64 {
         if self.are_ignored { 0 } else { self.floors.get(&(collection, is_fill)).copied().unwrap_or(0) }
     }
 
-    /// Learns from the entries that were found, whose numbers are the first column. Where there are none the floor stays: there is none
-    /// below it either.
+    /// Sets the lower bound to the first entry that was found; the first column has the entries' numbers.
+    /// Without entries the bound stays.
     pub fn learn(&mut self, collection: i64, is_fill: bool, rows: &Rows) {
         if let Some(first) = rows.int8(0, 0) {
             self.floors.insert((collection, is_fill), first);
         }
     }
 
-    /// Counts entries whose processing has ended, nearly all of which were deleted.
+    /// Counts entries that were processed, nearly all of which were deleted.
     pub fn count_deleted(&mut self, collection: i64, entries: usize) {
         *self.deleted.entry(collection).or_default() += entries;
     }
 
-    /// The collections that have entries, in order.
+    /// The numbers of the collections that have entries, in ascending order.
     pub fn queued_collections(&self) -> Result<Vec<i64>> {
         let mut found = Vec::new();
         let mut after = i64::MIN;
@@ -66,7 +69,7 @@ impl Floors {
         Ok(found)
     }
 
-    /// The collections of which most entries were deleted, in order.
+    /// The collections with the most deleted entries, in ascending order.
     fn skipped(&self) -> Vec<i64> {
         if self.are_ignored {
             return Vec::new();
@@ -92,7 +95,8 @@ impl Floors {
     }
 }
 
-/// Appends the collections with entries whose numbers are between two: one look into the index for each.
+/// Appends the collections with entries whose numbers are between `after` and `before`, with one index
+/// look-up for each.
 fn append_between(mut after: i64, before: i64, found: &mut Vec<i64>) -> Result<()> {
     let sql = "SELECT collection FROM rag._queue WHERE collection > $1 AND collection < $2 ORDER BY collection LIMIT 1";
     while let Some(collection) = look(sql, &[Arg::new(after), Arg::new(before)])?.int8(0, 0) {

@@ -1,5 +1,5 @@
-//! Rows with a NULL in their key. No chunk can be stored for one, as no row could be found by it: they are listed as failed as long as
-//! the source has them.
+//! Rows with a NULL in their key. No chunk can be stored for such a row, because the row could not be found
+//! by its key. It is listed as failed while it exists in the source.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{KeyColumns, PartialKey};
@@ -15,11 +15,12 @@ use std::collections::BTreeSet;
 /// The error of a row with a NULL in its key.
 pub fn error(column: &str) -> Error {
     Error::not_null_violation("a row's key is null")
-        .detail(format!("the key column is \"{column}\""))
+        .detail(format!("The key column is \"{column}\"."))
         .hint("Give every row a key, or leave such rows out of the materialized view.")
 }
 
-/// Lists these keys as failed if the source has rows with them, else not any more, and deletes the entries of the queue.
+/// Lists these keys as failed if the source has rows with them, otherwise removes them from the list. Deletes
+/// the queue entries.
 pub fn check(collection: &Collection, keys: &BTreeSet<PartialKey>, ids: &[i64]) -> Result<()> {
     let columns = KeyColumns::of(collection)?;
     for key in keys {
@@ -61,7 +62,7 @@ fn array(key: &PartialKey) -> Arg {
     Arg::optional_texts(key.iter().map(Option::as_deref))
 }
 
-/// Queues those that are listed, since rows may have gone without a trigger that saw them.
+/// Queues the listed keys again, because their rows may have been deleted without a trigger firing.
 pub fn queue_listed(collection: i64) -> Result<()> {
     let statement = "INSERT INTO rag._queue (collection, is_fill, key)
                      SELECT collection, true, key FROM rag._failure

@@ -1,6 +1,6 @@
-//! `rag._queue` has the keys of rows that have changed. Writers append to it; a worker deletes exactly the entries that
-//! it has processed. [`claim`] takes work from it, [`failure`] records what could not be
-//! done, and [`keyless`] what cannot be, since a row has no key.
+//! The queue `rag._queue` holds the keys of changed rows. Writers append to it; a worker deletes exactly the
+//! entries that it has processed. [`claim`] claims work from it, [`failure`] records failures, and
+//! [`keyless`] handles rows without a usable key.
 
 pub mod claim;
 pub mod failure;
@@ -19,13 +19,14 @@ use std::collections::BTreeSet;
 /// Why a row is queued. Within a collection, changes go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// A trigger saw it change.
+    /// A trigger fired for a change of the row.
     Change,
-    /// A comparison with the source found that the collection lacks it, as in a first fill.
+    /// A comparison with the source, as in a first fill, found that the collection lacks the row's current
+    /// state.
     Fill,
 }
 
-/// Wakes a worker when the transaction commits, since segments of a text index may have to be merged.
+/// Wakes a worker when the transaction commits, because segments of a text index may have to be merged.
 pub fn segment_added() {
     wake::segment_at_commit();
 }
@@ -37,7 +38,7 @@ pub fn append(collection: i64, keys: &[Key], cause: Cause) -> Result<()> {
     append_columns(collection, (0..columns).map(texts).collect(), cause)
 }
 
-/// Queues rows of which some or all key columns are NULL.
+/// Queues rows whose key contains a NULL.
 pub fn append_partial(collection: i64, keys: &BTreeSet<PartialKey>, cause: Cause) -> Result<()> {
     let Some(columns) = keys.first().map(Vec::len) else { return Ok(()) };
     let texts =
@@ -45,7 +46,7 @@ pub fn append_partial(collection: i64, keys: &BTreeSet<PartialKey>, cause: Cause
     append_columns(collection, (0..columns).map(texts).collect(), cause)
 }
 
-/// Queues keys, given as an array for each column.
+/// Queues keys, which are given as one array per column.
 fn append_columns(collection: i64, keys: Vec<Arg>, cause: Cause) -> Result<()> {
     let columns = keys.len();
     let arrays: Vec<_> = (0..columns).map(|place| format!("${}::text[]", place + 3)).collect();
@@ -72,7 +73,7 @@ pub fn append_all(collection: i64) -> Result<()> {
     Ok(())
 }
 
-/// Whether rows of a collection are queued, or have failed and are tried again; by the snapshot that is active.
+/// True if rows of a collection are queued, or have failed and will be retried, in the active snapshot.
 pub fn has_work(collection: i64) -> Result<bool> {
     let look = || {
         select(
@@ -85,13 +86,19 @@ pub fn has_work(collection: i64) -> Result<bool> {
     Ok(rows.boolean(0, 0) == Some(true))
 }
 
-/// Deletes entries of a collection that were processed.
+/// Deletes entries of a collection that were processed. Each is looked up by the whole primary key: where statistics say that the
+/// table is empty, `id = ANY (…)` would be a filter on all entries of the collection.
 pub fn delete(collection: i64, ids: &[i64]) -> Result<()> {
     if !ids.is_empty() {
         let arguments = [Arg::new(collection), Arg::int8s(ids.iter().copied())];
         let delete = || {
             run(
-                "DELETE FROM rag._queue WHERE collection = $1 AND is_fill = ANY ('{false,true}') AND id = ANY ($2)",
+                "DELETE FROM rag._queue WHERE ctid = ANY (ARRAY(
+                   SELECT entry.ctid FROM unnest($2) AS done(id)
+                   CROSS JOIN (VALUES (false), (true)) AS kind(is_fill)
+                   CROSS JOIN LATERAL (
+                     SELECT q.ctid FROM rag._queue q
+                     WHERE q.collection = $1 AND q.is_fill = kind.is_fill AND q.id = done.id OFFSET 0) AS entry))",
                 &arguments,
             )
         };

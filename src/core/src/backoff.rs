@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The pauses between retries: the first one, then twice the one before, up to a longest one. A backoff has no clock: its owner waits.
+/// Pauses between retries: the first one, then twice the previous pause, up to a maximum. A backoff has no clock: its owner waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     first: Duration,
@@ -23,17 +23,17 @@ impl Backoff {
         pause
     }
 
-    /// The pause that [`Self::next_pause`] returned last; none if nothing has failed since the start or the last reset.
+    /// The pause that [`Self::next_pause`] returned last; `None` if nothing has failed since the start or the last reset.
     pub fn last_pause(&self) -> Option<Duration> {
         self.last
     }
 
-    /// Whether nothing has failed since the start or the last reset, so that a failure is new and worth a message.
+    /// True if nothing has failed since the start or the last reset, so that a failure is new and worth a message.
     pub fn is_idle(&self) -> bool {
         self.last.is_none()
     }
 
-    /// Makes the next pause the first one again, after a success.
+    /// Resets to the first pause, after a success.
     pub fn reset(&mut self) {
         self.last = None;
     }

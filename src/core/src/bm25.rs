@@ -14,14 +14,14 @@ pub fn idf(chunks: u64, docs: u64) -> f64 {
     ((chunks - docs + 0.5) / (docs + 0.5)).ln_1p()
 }
 
-/// What the length of a chunk, in words, counts where an average chunk has `average`.
+/// The length normalisation in the denominator of [`term_score`], for a chunk of `words` words; `average` is the mean length.
 #[inline]
 pub fn length_factor(words: u32, average: f64) -> f64 {
     K1 * (1.0 - B + B * f64::from(words) / average.max(1.0))
 }
 
-/// What a term adds to the score of a chunk that holds it so often. It grows with the frequency, and with shorter lengths, also as it
-/// is rounded.
+/// The contribution of a term to the score of a chunk that contains it `frequency` times. It grows with the frequency and
+/// with decreasing length, even after rounding.
 #[inline]
 pub fn term_score(idf: f64, frequency: u32, length_factor: f64) -> f64 {
     let frequency = f64::from(frequency);
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn known_value() {
-        // Two of ten chunks hold the term; it occurs 3 times in a chunk of 20 words where 10 are usual.
+        // Two of ten chunks contain the term; it occurs 3 times in a chunk of 20 words, where the mean is 10.
         let expected = (1.0_f64 + 8.5 / 2.5).ln() * 3.0 * 1.9 / (3.0 + 0.9 * (0.6 + 0.4 * 2.0));
         assert!((term_score(idf(10, 2), 3, length_factor(20, 10.0)) - expected).abs() < 1e-12);
     }

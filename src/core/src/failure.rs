@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An error of the engine, in the words that the user reads.
+/// An error of the engine, with the message that the user reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Determines the SQLSTATE.
     pub kind: FailureKind,
-    /// Lower case, no period, expected and actual.
+    /// The message: lower case, no period, expected and actual.
     pub message: String,
     /// A fact, or empty.
     pub detail: String,
@@ -15,50 +15,50 @@ pub struct Failure {
     pub hint: String,
 }
 
-/// The kinds of failure that have a SQLSTATE of their own.
+/// The kinds of failure, each with its own SQLSTATE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
-    /// The request makes no sense.
+    /// The request is not valid.
     BadArgument,
-    /// Text that cannot be read.
+    /// A text cannot be read.
     MalformedDocument,
-    /// More than a stated limit.
+    /// A stated limit is exceeded.
     OverLimit,
-    /// No such model.
+    /// The model does not exist.
     UnknownModel,
-    /// A model's files are missing or not what its manifest says.
+    /// A model's files are missing or do not match its manifest.
     CorruptModel,
     /// The queue has no room.
     QueueFull,
-    /// The engine cannot do this now or here.
+    /// The engine cannot do this now, or not on this system.
     Unavailable,
     /// The engine has no memory for a model.
     ModelMemory,
-    /// No engine answers, or none can be started. A session says so itself.
+    /// No engine is running, or none can be started. The session itself reports it.
     EngineUnreachable,
-    /// The engine ended again and again, or stood still, while it worked on a request. A session says so itself.
+    /// The engine ended repeatedly, or made no progress, while it worked on a request. The session itself reports it.
     EngineLost,
-    /// The two sides speak different versions.
+    /// Client and engine use different protocol versions.
     Protocol,
-    /// A fault of the engine itself.
+    /// A bug in the engine.
     Internal,
-    /// There is no connection to the provider: name, network, certificate.
+    /// The provider cannot be reached: name, network, certificate.
     ProviderUnreachable,
-    /// The connection was lost, or nothing came for too long.
+    /// The connection was lost, or nothing arrived for too long.
     ProviderLost,
-    /// The provider answered with an error that may pass by itself, or that none of the other kinds covers.
+    /// The provider answered with an error that may pass, or that no other kind covers.
     ProviderRefused,
     /// The provider refused the key, or the account behind it.
     KeyRefused,
     /// The provider does not know the model.
     ModelRefused,
-    /// The server's own limits of calls and tokens in a minute leave the call no turn.
+    /// The server's own limits on calls and tokens per minute leave no turn for the call.
     RateLimited,
-    /// The provider refused what it was sent: the same input will be refused again.
+    /// The provider rejected the input: the same input will be rejected again.
     ProviderRejected,
-    /// The provider's answer is not what its protocol says.
+    /// The provider's answer does not follow its protocol.
     ProviderMalformed,
-    /// A budget, by the key of its row, has no room for the call.
+    /// A budget has no room for the call; the number is the key of the budget's row.
     BudgetSpent(i64),
     /// The role of the caller, or of the owner of the foreign server, lacks the privilege.
     Forbidden,

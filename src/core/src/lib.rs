@@ -1,4 +1,4 @@
-//! What Ragstone computes without Postgres, without a model, without I/O and without a clock.
+//! The computations of Ragstone that need neither PostgreSQL nor a model, I/O or a clock.
 #![forbid(unsafe_code)]
 
 pub mod agent;
@@ -9,6 +9,7 @@ pub mod bm25;
 pub mod chat;
 pub mod chunk;
 pub mod failure;
+pub mod filter;
 pub mod fusion;
 pub mod jsonb;
 pub mod log;

@@ -1,4 +1,4 @@
-//! Calls to providers of language models, as backend and engine speak of them.
+//! The types for calls to providers, which backends and the engine share.
 
 use std::{fmt, str::FromStr};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::FailureKind;
 
-/// A value that no message, log line or error ever shows.
+/// A value that no message, log line or error may contain.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(pub String);
 
@@ -16,10 +16,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Which wire protocol a provider speaks.
+/// The wire protocol of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Wire {
-    /// Chat completions and embeddings as OpenAI has them, and many others after it.
+    /// OpenAI's chat completions and embeddings, which many other providers implement.
     OpenAi,
     /// Anthropic's messages.
     Anthropic,
@@ -31,8 +31,8 @@ pub enum Wire {
     Tei,
 }
 
-/// Maximum size of the texts in one request for embeddings, in bytes; a single text may be longer. That is about 100,000 tokens, and
-/// OpenAI accepts 300,000.
+/// Maximum total size of the texts in one embedding request, bytes; a single text may be longer. This is about 100,000
+/// tokens; OpenAI accepts 300,000.
 pub const MAX_EMBEDDING_BYTES: usize = 400_000;
 
 /// A name that no wire protocol has.
@@ -55,12 +55,13 @@ impl Wire {
         }
     }
 
-    /// Maximum number of texts in one request for embeddings, if the server has no option for it, and of documents to rerank.
+    /// Maximum number of texts in one embedding request, and of documents in one reranking request, if the server has no
+    /// option for it.
     pub const fn max_texts(self) -> usize {
         match self {
-            // The server's default of --max-client-batch-size.
+            // The default of the server's option --max-client-batch-size.
             Self::Tei => 32,
-            // Cohere's limit, the lowest of the others.
+            // Cohere's limit, the lowest of the other providers.
             _ => 96,
         }
     }
@@ -74,36 +75,43 @@ impl FromStr for Wire {
     }
 }
 
-/// Where the key of a provider is for the engine, which reads no files of keys.
+/// The place of a provider's key. The engine reads no key files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Key {
-    /// The provider wants none.
+    /// The provider needs no key.
     None,
-    /// Here.
+    /// The key itself.
     Value(Secret),
-    /// In this variable of the engine's environment, which is the server's.
+    /// A variable in the engine's environment, which is the environment of the PostgreSQL server.
     Environment(String),
 }
 
-/// Limits of a provider's calls. Limits without a unit in their name count calls.
+/// Limits of the calls to a provider. Limits without a unit in their name count calls.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Longest time to a connection, milliseconds.
+    /// Maximum time for establishing a connection, milliseconds.
     pub connect_timeout_ms: u64,
-    /// Longest time of a call, waiting for its turn and all tries included, milliseconds.
+    /// Maximum time of a call, including the wait for its turn and all attempts, milliseconds.
     pub timeout_ms: u64,
-    /// Further tries after one that may succeed when it is repeated.
+    /// Number of further attempts after a transient failure.
     pub retries: u32,
-    /// Most calls at once, of all sessions.
+    /// Most calls at once, of all sessions; one role has at most half of them (rounded up).
     pub concurrency: u32,
-    /// Most calls in a minute, of all sessions.
+    /// Maximum number of calls per minute, over all sessions.
     pub requests_per_minute: Option<u32>,
-    /// Most tokens in a minute, of all sessions.
+    /// Maximum number of tokens per minute, over all sessions.
     pub tokens_per_minute: Option<u32>,
-    /// Longest reply, bytes.
+    /// Maximum length of a reply, bytes.
     pub max_reply_bytes: u64,
-    /// Most texts in one request for embeddings.
+    /// Maximum number of texts in one embedding request.
     pub max_texts: u32,
+}
+
+impl Limits {
+    /// Most calls at once of one role: the rest is kept free for others, since a call under way is not ended for them.
+    pub fn concurrency_of_one_role(&self) -> usize {
+        self.concurrency.max(1).div_ceil(2) as usize
+    }
 }
 
 /// What a provider takes for a million tokens, in the currency of its administrator.
@@ -133,7 +141,7 @@ pub struct Target {
     pub name: String,
     /// Its protocol.
     pub wire: Wire,
-    /// Without a slash at its end.
+    /// Base URL, without a trailing slash.
     pub base_url: String,
     /// The key.
     pub key: Key,
@@ -144,8 +152,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Identifies the model. Equal fingerprints mean equal embeddings, unless the provider has replaced the model behind the name, which
-    /// cannot be found out.
+    /// Identifies the model. Equal fingerprints mean equal embeddings, unless the provider has replaced the model under the
+    /// same name, which cannot be detected.
     pub fn fingerprint(&self, model: &str, dimensions: Option<u32>) -> String {
         let dimensions = dimensions.map_or_else(String::new, |dimensions| format!(" {dimensions}"));
         format!("{:?} {} {model}{dimensions}", self.wire, self.base_url)
@@ -158,7 +166,7 @@ impl Target {
 pub enum Role {
     /// The application.
     System,
-    /// The person or program that asks.
+    /// The user or program that asks.
     User,
     /// The model.
     Assistant,
@@ -173,16 +181,19 @@ pub struct Message {
     pub role: Role,
     /// Its text.
     pub content: String,
-    /// The tools that an assistant's message calls: a JSON array in OpenAI's form.
+    /// The tool calls of an assistant's message: a JSON array in OpenAI's format.
     pub tool_calls: Option<String>,
-    /// The call that a tool's message answers.
+    /// The id of the call whose result a tool's message contains.
     pub tool_call_id: Option<String>,
+    /// What a provider's assistant wants back with its message, such as signed thoughts: [`Completion::own`].
+    #[serde(default)]
+    pub own: Option<String>,
 }
 
 impl Message {
-    /// A message of text alone.
+    /// A message that consists of text only.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into(), tool_calls: None, tool_call_id: None }
+        Self { role, content: content.into(), tool_calls: None, tool_call_id: None, own: None }
     }
 }
 
@@ -193,19 +204,19 @@ pub struct Prompt {
     pub model: String,
     /// The conversation, system messages first.
     pub messages: Vec<Message>,
-    /// Randomness, from 0.
+    /// Sampling temperature, from 0.
     pub temperature: Option<f64>,
-    /// Most tokens of the answer.
+    /// Maximum number of tokens of the answer.
     pub max_tokens: Option<u32>,
     /// Texts at which the answer ends.
     pub stop: Vec<String>,
-    /// Same seed, same answer, as far as the provider can.
+    /// Seed of the sampling: equal seeds give equal answers if the provider supports it.
     pub seed: Option<i64>,
-    /// JSON Schema that the answer must meet, as JSON text. It is checked, and mended once.
+    /// JSON Schema that the answer must meet, as JSON text. The answer is checked, and the model corrects it at most once.
     pub schema: Option<String>,
-    /// Tools that the model may call: a JSON array as OpenAI writes it.
+    /// Tools that the model may call: a JSON array in OpenAI's format.
     pub tools: Option<String>,
-    /// Members that are added to the request as they are: a JSON object.
+    /// Members that are added to the request unchanged: a JSON object.
     pub options: Option<String>,
 }
 
@@ -214,88 +225,110 @@ pub struct Prompt {
 pub struct Completion {
     /// The text; with a schema, JSON that meets it.
     pub content: String,
-    /// Tools that the model calls: a JSON array as OpenAI writes it.
+    /// Tools that the model calls: a JSON array in OpenAI's format.
     pub tool_calls: Option<String>,
-    /// `stop`, `length`, `tool_calls`, `content_filter`, or what the provider calls it.
+    /// `stop`, `length`, `tool_calls`, `content_filter`, or the provider's own value.
     pub finish_reason: String,
-    /// What it used, summed over all tries that were answered.
+    /// Usage, summed over all attempts that were answered.
     pub usage: Usage,
+    /// What the provider wants back with this message, as JSON that only the engine reads: it is sent to the same model of the
+    /// same provider, and to no other.
+    pub own: Option<String>,
+    /// Members of the request that the model has refused during this call, and that it was then sent without.
+    pub left_out: Vec<String>,
 }
 
-/// What one call used.
+impl Completion {
+    /// Whether this is a whole answer: it is not empty, and was neither cut nor refused.
+    pub fn is_answer(&self) -> bool {
+        self.shortcoming().is_none()
+    }
+
+    /// What kept the model from a whole answer, if it was that.
+    pub fn shortcoming(&self) -> Option<&'static str> {
+        match self.finish_reason.as_str() {
+            "length" => Some("was cut at its maximum length"),
+            "content_filter" => Some("was refused or filtered by the provider"),
+            _ if self.content.trim().is_empty() && self.tool_calls.is_none() => Some("is empty"),
+            _ => None,
+        }
+    }
+}
+
+/// The usage of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of the prompt, as the provider counts them.
     pub input_tokens: u64,
     /// Tokens of the answer, as the provider counts them.
     pub output_tokens: u64,
-    /// By the target's prices.
+    /// Cost, by the target's prices.
     pub cost: f64,
-    /// Milliseconds from the request's arrival in the engine to its answer.
+    /// Time from the request's arrival in the engine to its answer, milliseconds.
     pub latency_ms: f64,
 }
 
-/// The caller of a call, and the budgets that it counts against.
+/// The role that a call is charged to, and its budgets.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Account {
-    /// OID of the role that calls.
+    /// OID of the calling role.
     pub role: u32,
     /// Name of the SQL function.
     pub function: String,
-    /// Whether prompt and answer are kept in the record.
+    /// True to store prompt and answer in the record.
     pub keep_text: bool,
-    /// Budgets that must all have room.
+    /// Budgets, all of which must have room.
     pub budgets: Vec<Budget>,
 }
 
-/// A limit of what calls may use in a period.
+/// A limit on the usage of calls in a period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     /// The key of its row in the table of budgets.
     pub id: i64,
-    /// Its owner and period, for messages.
+    /// The budget's owner and period, for messages.
     pub label: String,
     /// Start of the current period, seconds since 1970.
     pub period_start: i64,
     /// End of the current period, seconds since 1970.
     pub period_end: i64,
-    /// What the recorded calls have used in this period.
+    /// Usage of the recorded calls in this period.
     pub recorded: Spent,
-    /// Most cost.
+    /// Maximum cost.
     pub max_cost: Option<f64>,
-    /// Most tokens, in and out.
+    /// Maximum number of tokens, input and output.
     pub max_tokens: Option<u64>,
-    /// Most calls.
+    /// Maximum number of calls.
     pub max_calls: Option<u64>,
 }
 
-/// What several calls have used together.
+/// The usage of several calls.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Spent {
-    /// Their cost by the prices.
+    /// Cost, by the prices.
     pub cost: f64,
-    /// In and out.
+    /// Number of tokens, input and output.
     pub tokens: u64,
-    /// Calls.
+    /// Number of calls.
     pub calls: u64,
 }
 
 impl Spent {
-    /// The sum of both.
+    /// The sum of both values.
     #[must_use]
     pub fn plus(mut self, other: Self) -> Self {
         self.add(other);
         self
     }
 
-    /// Adds another.
+    /// Adds another value.
     pub fn add(&mut self, other: Self) {
         self.cost += other.cost;
         self.tokens = self.tokens.saturating_add(other.tokens);
         self.calls += other.calls;
     }
 
-    /// Subtracts what was added before. If no call is left the cost is zero, without a remainder of rounding.
+    /// Subtracts a value that was added before. If no call is left, the cost becomes exactly zero, without a rounding error.
     pub fn subtract(&mut self, other: Self) {
         self.calls = self.calls.saturating_sub(other.calls);
         self.cost = if self.calls == 0 { 0.0 } else { self.cost - other.cost };
@@ -306,9 +339,9 @@ impl Spent {
 /// A call to a provider that has ended, for `rag.calls`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Call {
-    /// Counts the calls of one engine process.
+    /// Number of the call; unique and increasing within one engine process.
     pub number: u64,
-    /// When it began, microseconds since 1970.
+    /// Start, microseconds since 1970.
     pub began_us: i64,
     /// OID of the role that called.
     pub role: u32,
@@ -318,26 +351,26 @@ pub struct Call {
     pub server: String,
     /// The provider's name of the model.
     pub model: String,
-    /// What it used.
+    /// Usage of the call.
     pub usage: Usage,
-    /// How it ended.
+    /// Status of the call.
     pub status: Status,
-    /// Tries beyond the first.
+    /// Number of attempts after the first.
     pub retries: u32,
-    /// The prompt's messages as JSON, if texts are kept.
+    /// The prompt's messages as JSON, if texts are stored.
     pub prompt: Option<String>,
-    /// The answer, if texts are kept.
+    /// The answer, if texts are stored.
     pub reply: Option<String>,
 }
 
-/// How a call ended.
+/// The status of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// It was answered.
     Answered,
-    /// The caller stopped waiting for it.
+    /// The caller cancelled it, or stopped waiting for it.
     Cancelled,
-    /// It failed; the kind decides the SQLSTATE. No message, since a provider may repeat the prompt in it.
+    /// It failed; the kind determines the SQLSTATE. There is no message, because a provider's message may repeat the prompt.
     Failed(FailureKind),
 }
 

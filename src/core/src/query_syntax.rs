@@ -1,57 +1,57 @@
-//! A query with operators, as people type them into the search boxes of the web.
+//! The query syntax with operators, which resembles that of web search engines.
 //!
-//! | typed | means |
+//! | syntax | meaning |
 //! |---|---|
-//! | `word` | chunks with the word rank higher |
-//! | `"some words"` | the text has these words, one after the other |
-//! | `"some words"~5` | the text has these words, in any order, with at most 5 others among them |
-//! | `-word`, `-"some words"` | the text does not have it |
-//! | `begin*` | as `word`, for all words that begin so |
-//! | `word~` | as `word`, for all words that differ from it by a typo |
-//! | `a OR b` | the text has one of them |
+//! | `word` | chunks that contain the word rank higher |
+//! | `"some words"` | the text contains these words in sequence |
+//! | `"some words"~5` | the text contains these words in any order, with at most 5 other words between them |
+//! | `-word`, `-"some words"` | the text does not contain it |
+//! | `begin*` | like `word`, for all words with this prefix |
+//! | `word~` | like `word`, for all words that differ by a typo |
+//! | `a OR b` | the text contains at least one of them |
 //!
-//! Each text is such a query: what cannot be an operator is a word.
+//! Every text is a valid query: anything that cannot be an operator is a word.
 
-/// Most operators of a query. What follows is read as words.
+/// Maximum number of operators in a query. What follows is read as words.
 pub const MAX_OPERATORS: usize = 64;
 
-/// Something to look for.
+/// An item that a query searches for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum QueryItem {
     /// A word.
     Word(String),
-    /// Words that begin so.
+    /// All words with this prefix.
     Prefix(String),
-    /// Words that differ by a typo.
+    /// All words that differ from this one by a typo.
     Misspelt(String),
     /// Several words.
     Phrase(Phrase),
 }
 
-/// Words that stand together.
+/// Words that occur together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Phrase {
-    /// The words as they were typed.
+    /// The words as the user typed them.
     pub words: String,
-    /// Most other words among them, where these may stand in any order; none where they follow one another.
+    /// Maximum number of other words between them, which may then be in any order; `None` if they must be in sequence.
     pub distance: Option<u32>,
 }
 
-/// A query, read.
+/// A parsed query.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct WebQuery {
-    /// What makes a text rank higher.
+    /// Items that make a text rank higher.
     pub wanted: Vec<QueryItem>,
-    /// Of each of these lists, a text has one item at least.
+    /// Lists of which a text must contain at least one item each.
     pub required: Vec<Vec<QueryItem>>,
-    /// A text has none of these.
+    /// Items that a text must not contain.
     pub excluded: Vec<QueryItem>,
-    /// Whether something follows [`MAX_OPERATORS`] operators.
+    /// True if something follows the first [`MAX_OPERATORS`] operators.
     pub is_cut: bool,
 }
 
 impl QueryItem {
-    /// The words as they were typed, without operators.
+    /// The words as the user typed them, without operators.
     pub fn words(&self) -> &str {
         match self {
             Self::Word(words) | Self::Prefix(words) | Self::Misspelt(words) => words,
@@ -61,7 +61,7 @@ impl QueryItem {
 }
 
 impl WebQuery {
-    /// Reads a query with operators.
+    /// Parses a query with operators.
     pub fn parse(text: &str) -> Self {
         let mut query = Self::default();
         let (mut rest, mut operators) = (text, 0);
@@ -92,13 +92,13 @@ impl WebQuery {
         query
     }
 
-    /// The words of what makes a text rank higher, as one text without operators.
+    /// The words of the items that make a text rank higher, as one text without operators.
     pub fn plain(&self) -> String {
         let words: Vec<&str> = self.wanted.iter().map(QueryItem::words).collect();
         words.join(" ")
     }
 
-    /// The same without words that stand for all that begin so, themselves among them.
+    /// Like [`Self::plain`], but without prefixes.
     pub fn plain_without_prefixes(&self) -> String {
         let wanted = self.wanted.iter().filter(|item| !matches!(item, QueryItem::Prefix(_)));
         wanted.map(QueryItem::words).collect::<Vec<_>>().join(" ")
@@ -137,7 +137,7 @@ fn next_token(rest: &mut &str, may_be_operator: bool) -> Option<QueryToken> {
     }
 }
 
-/// Whether what follows a minus can be excluded: `--` and a minus by itself are no operators.
+/// True if the text after a minus can be excluded: `--` and a single minus are not operators.
 fn begins_item(after: &str) -> bool {
     after.starts_with(|first: char| first.is_alphanumeric() || is_quote(first))
 }
@@ -160,7 +160,7 @@ fn take_item(rest: &mut &str) -> QueryItem {
     }
 }
 
-/// Takes all up to the next space or one of these characters.
+/// Takes everything up to the next space or one of these characters.
 fn take_word(rest: &mut &str, ends: &[char]) -> String {
     let is_end = |character: char| character.is_whitespace() || ends.contains(&character);
     let (word, after) = rest.split_at(rest.find(is_end).unwrap_or(rest.len()));
@@ -177,7 +177,7 @@ fn take_distance(rest: &mut &str) -> Option<u32> {
     Some(distance)
 }
 
-/// Quotation marks that keyboards, telephones and word processors write.
+/// Quotation marks that keyboards, phones and word processors write.
 const QUOTES: [char; 6] = ['"', '“', '”', '„', '«', '»'];
 
 fn is_quote(character: char) -> bool {

@@ -1,9 +1,9 @@
-//! Names in the hints of errors: the one that was most likely meant, and all that are valid.
+//! Names in the hints of errors: the most likely name, and all valid names.
 
-/// Least similarity of a misspelt name and the one that was meant (Jaro-Winkler).
+/// Minimum similarity of a misspelt name and a suggestion (Jaro-Winkler).
 const MIN_SIMILARITY: f64 = 0.75;
 
-/// The name that was most likely meant.
+/// The known name that the user most likely meant.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let similar = |candidate: &str| strsim::jaro_winkler(name, candidate);
     let best = known.iter().copied().max_by(|a, b| similar(a).total_cmp(&similar(b)))?;

@@ -1,17 +1,17 @@
-//! Postgres's `tsvector` as bytes, and the words of a chunk.
+//! Reads PostgreSQL's `tsvector` from its bytes, and collects the terms of a chunk.
 //!
-//! The bytes are those of `src/include/tsearch/ts_type.h` after the varlena header: an `i32` count, that many
-//! `WordEntry` words, then the lexemes, sorted, each followed by its positions if it has any.
+//! The bytes are those of `src/include/tsearch/ts_type.h` after the varlena header: an `i32` count, that many `WordEntry`
+//! words, then the lexemes, sorted, each followed by its positions if it has any.
 
 use thiserror::Error;
 
-/// The longest lexeme in bytes (less than `MAXSTRLEN`).
+/// Maximum length of a lexeme, bytes (less than `MAXSTRLEN`).
 const MAX_LEXEME_BYTES: usize = (1 << 11) - 2;
 
 /// A vector that cannot be read.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum TsVectorError {
-    /// The bytes end before what they announce.
+    /// The bytes end too early.
     #[error("internal: malformed tsvector")]
     Malformed,
 }
@@ -33,7 +33,7 @@ impl<'a> Lexemes<'a> {
         Ok(Self { entries, strings, count })
     }
 
-    /// Each lexeme with its occurrences and the fields that its weights stand for, for a vector made by `to_tsvector`.
+    /// Each lexeme with its frequency and the fields that its weights stand for, for a vector made by `to_tsvector`.
     pub fn occurrences(self) -> impl Iterator<Item = (&'a [u8], u32, u8)> {
         (0..self.count).filter_map(move |i| {
             let entry = self.entry(i)?;
@@ -54,28 +54,28 @@ impl<'a> Lexemes<'a> {
 
 struct WordEntry<'a> {
     lexeme: &'a [u8],
-    /// Starts with the lexeme's positions; empty if it has none.
+    /// Begins with the lexeme's positions; empty if it has none.
     tail: &'a [u8],
 }
 
-/// Fields of a chunk in which a term may stand, as bits.
+/// Fields of a chunk that may contain a term, as bits.
 pub mod fields {
-    /// The row's title. In a vector it has the weight A.
+    /// The row's title; weight A in a vector.
     pub const TITLE: u8 = 1;
-    /// Headings. In a vector they have the weight B.
+    /// Headings; weight B in a vector.
     pub const HEADING: u8 = 2;
-    /// The text. In a vector it has the weight D, as what has no weight.
+    /// The text; weight D in a vector, like lexemes without a weight.
     pub const CONTENT: u8 = 4;
 }
 
 impl WordEntry<'_> {
-    /// How many positions there are.
+    /// Number of positions.
     #[inline]
     fn positions(&self) -> Option<u16> {
         Some(u16::from_ne_bytes(*self.tail.first_chunk()?))
     }
 
-    /// The fields for which the weights of the positions stand.
+    /// The fields that the weights of the positions stand for.
     fn fields(&self) -> u8 {
         let count = usize::from(self.positions().unwrap_or(0));
         let positions = self.tail.get(2..).unwrap_or_default().as_chunks().0.iter().take(count);
@@ -91,7 +91,7 @@ impl WordEntry<'_> {
     }
 }
 
-/// `WordEntry` is a C bit-field of 1, 11 and 20 bits, which compilers lay out from the low end on little-endian machines.
+/// Unpacks a `WordEntry`: a C bit-field of 1, 11 and 20 bits, which compilers lay out from the low end on little-endian machines.
 #[inline]
 fn unpack(word: u32) -> (bool, usize, usize) {
     if cfg!(target_endian = "little") {
@@ -101,18 +101,18 @@ fn unpack(word: u32) -> (bool, usize, usize) {
     }
 }
 
-/// The words of one chunk.
+/// The terms of one chunk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChunkTerms {
     /// Lexemes with their frequencies and [`fields`], sorted by lexeme.
     terms: Vec<(Vec<u8>, u32, u8)>,
-    /// Words that count for the length: the sum of the frequencies.
+    /// Length of the chunk, words: the sum of the frequencies.
     pub words: u32,
 }
 
 impl ChunkTerms {
-    /// From the payloads of what `to_tsvector` made of the pieces of a text, and words beside these, once for each occurrence, with their
-    /// fields.
+    /// Combines the payloads of the vectors that `to_tsvector` made of the pieces of a text, and further words with their
+    /// fields, one entry per occurrence.
     pub fn new(
         payloads: &[Vec<u8>],
         words: impl IntoIterator<Item = (Vec<u8>, u8)>,
@@ -136,7 +136,7 @@ impl ChunkTerms {
         Ok(Self { terms, words })
     }
 
-    /// Adds those of other terms that are not there, each once and without counting for the length.
+    /// Adds the terms of `others` that are missing here, each once; they do not count for the length.
     pub fn add_missing(&mut self, others: Self) {
         let known = self.terms.len();
         for (lexeme, _, fields) in others.terms {
@@ -147,12 +147,12 @@ impl ChunkTerms {
         self.terms.sort_unstable();
     }
 
-    /// The different words, in order, with how often each stands in the chunk, and in which fields.
+    /// The distinct lexemes in sorted order, with their frequencies and fields.
     pub fn frequencies(&self) -> impl Iterator<Item = (&[u8], u32, u8)> {
         self.terms.iter().map(|(lexeme, frequency, fields)| (lexeme.as_slice(), *frequency, *fields))
     }
 
-    /// The different words, in order.
+    /// The distinct lexemes in sorted order.
     pub fn lexemes(&self) -> impl Iterator<Item = &[u8]> {
         self.terms.iter().map(|(lexeme, ..)| lexeme.as_slice())
     }
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_to_tsvector_made_is_counted_by_positions() {
-        // 'a':1,5 'b' by hand: two entries, then "a", padding, the number of positions, two of them, and "b".
+        // 'a':1,5 'b' by hand: two entries, then "a", padding, the number of positions, two positions, and "b".
         let mut payload = 2i32.to_ne_bytes().to_vec();
         payload.extend(pack(true, 1, 0).to_ne_bytes());
         payload.extend(pack(false, 1, 8).to_ne_bytes());

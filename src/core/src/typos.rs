@@ -1,18 +1,18 @@
-//! Words that are spelt much alike.
+//! Finds words with similar spelling.
 
-/// Words of so many letters may have two typos, shorter ones one.
+/// Words with at least this many letters may have two typos, shorter words one.
 const LONG_LETTERS: usize = 8;
 
-/// A word that may be misspelt, in the forms in which it may be compared: as it was typed, and reduced to its stem.
+/// A word that may be misspelt, in the forms that are compared: as the user typed it, and reduced to its stems.
 #[derive(Debug, Clone)]
 pub struct Misspelt {
-    /// Each with its number of letters and the most typos.
+    /// Each form with its number of letters and its maximum number of typos.
     forms: Vec<(String, usize, usize)>,
     first: Option<char>,
 }
 
 impl Misspelt {
-    /// A word as it was typed, in lower case, and its stems.
+    /// Takes the word as the user typed it, in lower case, and its stems.
     pub fn new(word: String, stems: impl IntoIterator<Item = String>) -> Self {
         let first = word.chars().next();
         let mut forms = vec![word];
@@ -26,8 +26,9 @@ impl Misspelt {
         Self { forms: forms.into_iter().map(counted).collect(), first }
     }
 
-    /// How many typos make the word another one, if not too many: letters that are missing, added, wrong or in the wrong order. The
-    /// first letter counts as right, so that only words with the same one need to be compared.
+    /// The number of typos between the word and another one, or `None` if there are too many. A typo is a letter that is
+    /// missing, added, wrong or transposed. The first letter counts as right, so that only words with the same one need to
+    /// be compared.
     pub fn distance(&self, other: &str) -> Option<usize> {
         let letters = other.chars().count();
         let near = self.forms.iter().filter(|(_, count, most)| count.abs_diff(letters) <= *most);
@@ -35,7 +36,7 @@ impl Misspelt {
         distances.filter(|(distance, most)| distance <= most).map(|(distance, _)| distance).min()
     }
 
-    /// What other words begin with.
+    /// The first letter of all words that may be similar.
     pub fn first_letter(&self) -> Option<char> {
         self.first
     }

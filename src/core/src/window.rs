@@ -1,17 +1,18 @@
-//! How much work of one kind is sent ahead of its answers: what is answered within a few seconds, whatever it costs.
+//! Limits how much work of one kind is sent before its answers arrive: so much that each request is answered within a few
+//! seconds, regardless of the cost of the work.
 
 use std::time::{Duration, Instant};
 
-/// A request should be answered within this time after it was sent, and the window grows until requests take half of it.
+/// A request should be answered within this time after it was sent. The window grows until requests take half of it.
 const TARGET: Duration = Duration::from_secs(3);
 
-/// The bounds of a window, and its size before anything is known.
+/// The bounds of a window, and its initial size.
 const MIN: usize = 4 << 10;
 const MAX: usize = 1 << 20;
 const START: usize = 16 << 10;
 
-/// The cost of all requests that may be unanswered at a time, in units of its owner. It has no clock: its owner says when requests
-/// were sent and answered.
+/// The total cost of the requests that may be unanswered at a time, in the owner's units. It has no clock: its owner tells
+/// when requests were sent and answered.
 #[derive(Debug, Clone)]
 pub struct Window {
     size: usize,
@@ -25,17 +26,17 @@ impl Default for Window {
 }
 
 impl Window {
-    /// The cost of all requests that may be unanswered.
+    /// The total cost of the requests that may be unanswered.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// Learns from an answer. `unanswered` is the cost of the other requests that are on their way: a window that is not used is
-    /// not enlarged.
+    /// Adapts the size after an answer. `unanswered` is the cost of the other requests in flight: a window that is not full
+    /// does not grow.
     pub fn learn(&mut self, cost: usize, unanswered: usize, sent: Instant, now: Instant) {
         let time = now.saturating_duration_since(sent);
         if time > TARGET {
-            // The other requests that were sent before are as late for the same reason.
+            // Other requests that were sent before the reduction are late for the same reason.
             if self.reduced_at.is_none_or(|at| sent > at) {
                 let share = TARGET.as_secs_f64() / time.as_secs_f64();
                 self.size = ((self.size as f64 * share) as usize).max(MIN);
@@ -52,8 +53,8 @@ mod tests {
     use super::*;
     use std::collections::VecDeque;
 
-    /// Keeps a queue filled for a minute of its time, whose server works off so many units in a second and needs `latency` besides.
-    /// Returns the window, and the longest that a request took in the last half minute.
+    /// Keeps a queue filled for a simulated minute. Its server processes `speed` units per second, and each answer takes
+    /// `latency` in addition. Returns the window, and the longest time of a request in the last half minute.
     fn settled(speed: f64, latency: Duration) -> (usize, Duration) {
         let start = Instant::now();
         let (mut now, mut free_at) = (start, start);

@@ -1,5 +1,5 @@
-//! Logs of agents on their way into tables. A packet that is posted here outlives the transaction that posted it, and is kept
-//! until its database's worker has written it.
+//! Buffers agents' log entries until a worker writes them to tables. A packet outlives the transaction that posted it,
+//! and is kept until the worker of its database has written it.
 
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
@@ -14,13 +14,13 @@ use crate::{
     mailbox::{ItemNumbers, Mailbox, MailboxItem, MailboxLimits},
 };
 
-/// What is kept for one database: ten seconds of log at 20,000 steps a second. A worker writes a delivery of 2,000 entries in
-/// about 30 ms.
+/// Limits of one database's buffer: ten seconds of log at 20,000 steps a second. A worker writes a delivery of 2,000
+/// entries in about 30 ms.
 const LIMITS: MailboxLimits =
     MailboxLimits { count: 200_000, bytes: 64 << 20, batch_count: 2000, batch_bytes: 4 << 20 };
 
-/// How long a connection is not read from while there is no room for its last packet. After that the oldest entries are
-/// dropped.
+/// Maximum time that reading from a connection pauses while there is no room for its last packet. After that the oldest
+/// entries are dropped.
 pub const MAX_POST_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
@@ -47,7 +47,7 @@ impl MailboxItem for NumberedPacket {
 #[derive(Default)]
 pub struct AgentLog {
     state: Mutex<AgentLogState>,
-    /// Notified when entries were written, which makes room for others.
+    /// Notified when entries were written, which makes room for new ones.
     written: Notify,
 }
 
@@ -72,8 +72,8 @@ impl Default for DatabaseLog {
 }
 
 impl AgentLog {
-    /// Keeps a packet. Waits for room up to `post_wait`, which is zero after a wait in vain, and [`MAX_POST_WAIT`] again as
-    /// soon as there is room.
+    /// Stores a packet. Waits for room for at most `post_wait`. A wait that times out sets `post_wait` to zero, and the
+    /// next packet that finds room sets it to [`MAX_POST_WAIT`] again.
     pub async fn post(&self, database: u32, packet: Packet, post_wait: &mut Duration) {
         let begin = Instant::now();
         loop {
@@ -93,9 +93,9 @@ impl AgentLog {
         self.push(database, packet);
     }
 
-    /// Removes the packets with numbers up to `written`, and passes the next ones of a database to `consumer`, as soon as
-    /// there are some: the last number, the packets, and how many entries were lost. Packets are delivered again until they
-    /// are written. Only the newest consumer of a database gets them.
+    /// Removes the packets with numbers up to `written`, and passes the next ones of the database to `consumer` as soon
+    /// as there are any. `consumer` gets the last number, the packets, and the number of entries lost. Packets are
+    /// delivered again until they are written. Only the newest consumer of a database gets them.
     pub fn take(
         &self,
         database: u32,
@@ -152,7 +152,7 @@ impl AgentLog {
         };
         if report_loss {
             eprintln!(
-                "ragstone-engine: the log of database {database} is not written down, and the oldest of {} steps that wait are lost",
+                "ragstone-engine: dropped the oldest of {} steps that were waiting to be written to the log of database {database}",
                 LIMITS.count
             );
         }
@@ -198,7 +198,7 @@ mod tests {
         log.post(DATABASE, packet, &mut MAX_POST_WAIT.clone()).await;
     }
 
-    /// Posts packets until there is room for no other.
+    /// Posts packets until the buffer is full.
     async fn fill(log: &AgentLog, first: Packet) {
         post(log, first).await;
         let mut left = LIMITS.count as i64 - log.state(DATABASE).waiting as i64;
@@ -260,7 +260,7 @@ mod tests {
             log.post(DATABASE, packet(1, 1), &mut post_wait).await;
             let state = log.state(DATABASE);
             assert_eq!((state.waiting, state.lost), (LIMITS.count as u64, 2));
-            // The packet whose entries made room for the first left room for the second, too.
+            // Dropping the oldest packet for the first new one left room for the second as well.
             let (upto, _, lost) = take(&log, 0).try_recv().unwrap();
             assert_eq!(lost, 2);
             assert_eq!(take(&log, upto).try_recv().unwrap().2, 0);

@@ -1,4 +1,4 @@
-//! The errors of the engine, in the words that a user of SQL reads.
+//! The engine's errors, with the messages that SQL users read.
 
 use std::path::PathBuf;
 
@@ -11,12 +11,12 @@ pub enum Error {
     /// A name that no model folder can have.
     #[error("model name \"{0}\" is not valid: expected letters, digits, \".\", \"_\" and \"-\"")]
     ModelName(String),
-    /// No folder of that name.
+    /// No model folder has this name.
     #[error("model \"{name}\" is not installed")]
     UnknownModel {
         /// The name asked for.
         name: String,
-        /// Where models are looked for.
+        /// The folder that holds the models.
         models: PathBuf,
     },
     /// A file of a model cannot be read.
@@ -36,9 +36,9 @@ pub enum Error {
         model: String,
         /// The file's name.
         file: String,
-        /// From the manifest.
+        /// The checksum in the manifest.
         expected: String,
-        /// Of the file.
+        /// The checksum of the file.
         actual: String,
     },
     /// The manifest, tokenizer or graph is not valid.
@@ -70,7 +70,7 @@ pub enum Error {
     Library {
         /// The library.
         path: PathBuf,
-        /// Why not; the actual and the expected version.
+        /// Why it cannot be used; for an unsuitable version, the actual and the expected one.
         reason: String,
     },
     /// OpenVINO is required by the setting and is not usable.
@@ -103,7 +103,7 @@ pub enum Error {
         texts: usize,
         /// Texts waiting.
         waiting: usize,
-        /// Those of the same role.
+        /// Texts of the same role that wait.
         own: usize,
         /// The queue's limit.
         limit: usize,
@@ -113,9 +113,9 @@ pub enum Error {
     Memory {
         /// The model.
         model: String,
-        /// Its files, MB.
+        /// Memory that loading it takes, MB.
         needed: u64,
-        /// Resident, MB.
+        /// Memory in use, MB.
         used: u64,
         /// The limit, MB.
         limit: u64,
@@ -123,11 +123,11 @@ pub enum Error {
     /// An answer or a request is too large for a frame.
     #[error("{what} of {actual} bytes is over the limit of {limit} bytes")]
     Frame {
-        /// Request or answer.
+        /// What is too large: request or answer.
         what: &'static str,
-        /// Its size.
+        /// Its size, bytes.
         actual: usize,
-        /// The limit.
+        /// The limit, bytes.
         limit: usize,
     },
     /// An argument is not valid.
@@ -136,9 +136,9 @@ pub enum Error {
     /// Client and engine are of different versions.
     #[error("protocol version of the client: expected {expected}, actual {actual}")]
     Version {
-        /// The engine's.
+        /// The engine's version.
         expected: u16,
-        /// The client's.
+        /// The client's version.
         actual: u16,
     },
     /// A client violates the protocol.
@@ -149,7 +149,7 @@ pub enum Error {
     Provider {
         /// Decides the SQLSTATE.
         kind: FailureKind,
-        /// The provider, and what happened; never what it was sent.
+        /// The provider and what happened; never what was sent to it.
         message: String,
         /// A fact, or empty.
         detail: String,
@@ -192,7 +192,7 @@ impl Error {
             }
             Self::Golden { .. } => "Install the model again, or set rag.engine_runtime to onnxruntime.".into(),
             Self::Library { .. } => {
-                "Install ONNX Runtime 1.23 or newer there, or set rag.onnxruntime_path to a library that is.".into()
+                "Install ONNX Runtime 1.23 or newer there, or set rag.onnxruntime_path to such a library.".into()
             }
             Self::OpenVino(_) => "Set rag.engine_runtime to auto or onnxruntime, or rag.openvino_path to the folder of its libraries.".into(),
             Self::QueueFull { .. } => {
@@ -209,7 +209,7 @@ impl Error {
     /// A fact that explains the message, or empty.
     pub fn detail(&self) -> String {
         match self {
-            Self::UnknownModel { models, .. } => format!("Models are looked for in {}.", models.display()),
+            Self::UnknownModel { models, .. } => format!("The folder of models is {}.", models.display()),
             Self::RunMemory { reason, .. } => reason.clone(),
             Self::Provider { detail, .. } => detail.clone(),
             _ => String::new(),

@@ -1,5 +1,5 @@
-//! Items of one kind that the worker of one database is to write into a table. They are delivered again until the worker
-//! acknowledges them, so that none is lost if it dies in between.
+//! A mailbox holds items of one kind, which the worker of one database writes to a table. Items are delivered again
+//! until the worker acknowledges them, so that none is lost if the worker dies in between.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ pub trait MailboxItem: Clone {
     }
 }
 
-/// How much a mailbox keeps, and how much it delivers at once.
+/// How much a mailbox stores, and how much it delivers at once.
 #[derive(Debug, Clone, Copy)]
 pub struct MailboxLimits {
     /// Maximum number of records.
@@ -50,7 +50,7 @@ pub struct Mailbox<T> {
     delivered: u64,
 }
 
-/// Items on their way to a consumer. It is sent without holding a lock, since that writes to a socket.
+/// Items and the consumer to pass them to. Send them without holding a lock: the consumer writes to a socket.
 #[must_use]
 pub struct Delivery<T> {
     consumer: Consumer<T>,
@@ -86,8 +86,8 @@ impl<T: MailboxItem> Mailbox<T> {
             || (self.count + count <= self.limits.count && self.bytes + bytes <= self.limits.bytes)
     }
 
-    /// Adds an item. If there is no room, drops the oldest items that were not delivered yet. Returns the number of records
-    /// dropped.
+    /// Adds an item. If there is no room, drops the oldest items that were not delivered yet. Returns the number of
+    /// records dropped, and a delivery if a consumer waits.
     pub fn push(&mut self, item: T) -> (usize, Option<Delivery<T>>) {
         let mut lost = 0;
         while !self.has_room(item.count(), item.bytes())
@@ -103,9 +103,9 @@ impl<T: MailboxItem> Mailbox<T> {
         (lost, delivery)
     }
 
-    /// Removes the items with numbers up to `written`, and delivers the next ones, or keeps the consumer until there are
-    /// some. It replaces a consumer that still waits. A number from an earlier run of the engine is lower than all of this
-    /// one's.
+    /// Removes the items with numbers up to `written`. Then delivers the next items, or keeps the consumer until there
+    /// are some, in place of a consumer that still waits. A number from an earlier run of the engine is lower than all
+    /// numbers of this run.
     pub fn take(&mut self, written: u64, consumer: Consumer<T>) -> Option<Delivery<T>> {
         if written > 0 {
             self.lost -= std::mem::take(&mut self.lost_reported);

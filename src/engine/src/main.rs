@@ -12,7 +12,7 @@ use ragstone_engine::{
     system,
 };
 
-/// Runs models for PostgreSQL with the extension ragstone.
+/// Runs models for the PostgreSQL extension ragstone.
 #[derive(Parser)]
 #[command(name = "ragstone-engine", version)]
 struct Cli {
@@ -22,26 +22,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve clients on a socket; PostgreSQL starts this by itself.
+    /// Serve clients on a socket. PostgreSQL starts this itself.
     Serve(ServeArgs),
-    /// Install a model from the web.
+    /// Download and install a model.
     Pull(PullArgs),
-    /// Check an installed model: its files and what it computes.
+    /// Check the files and results of an installed model.
     Check(CheckArgs),
 }
 
 #[derive(Args)]
 struct LibraryArgs {
-    /// The library libonnxruntime.so [default: beside this program].
+    /// Path of libonnxruntime.so [default: beside this program].
     #[arg(long, value_name = "FILE")]
     onnxruntime: Option<PathBuf>,
-    /// The folder of OpenVINO's build of it [default: openvino beside this program].
+    /// Folder of an ONNX Runtime built with OpenVINO [default: openvino beside this program].
     #[arg(long, value_name = "DIR")]
     openvino: Option<PathBuf>,
-    /// Which of them to use.
+    /// Library that runs the model.
     #[arg(long, value_enum, default_value = "auto")]
     runtime: RuntimeChoice,
-    /// Threads of one run; 0 for all processors.
+    /// Number of threads that run a model; 0 means one per processor.
     #[arg(long, default_value_t = 0)]
     threads: usize,
 }
@@ -61,30 +61,30 @@ impl From<LibraryArgs> for LibrarySettings {
 
 #[derive(Args)]
 struct ServeArgs {
-    /// Folder of socket and lock.
+    /// Folder of the socket and the lock file.
     #[arg(long, value_name = "DIR")]
     socket_directory: PathBuf,
-    /// Folder of model folders.
+    /// Folder of models, which has a folder for each model.
     #[arg(long, value_name = "DIR")]
     models: PathBuf,
     #[command(flatten)]
     library: LibraryArgs,
-    /// Memory limit of this process, MB.
+    /// Memory limit of this process, in MB.
     #[arg(long, default_value_t = 4096)]
     memory_mb: u64,
-    /// Maximum number of texts that may wait for one model.
+    /// Maximum number of texts that wait for one model.
     #[arg(long, default_value_t = 65536)]
     queue_limit: usize,
-    /// How many times the engine has been restarted.
+    /// Number of restarts of the engine.
     #[arg(long, default_value_t = 0)]
     restarts: u32,
 }
 
 #[derive(Args)]
 struct PullArgs {
-    /// NAME or OWNER/NAME on the hub, or the address of a folder with a manifest.json.
+    /// NAME or OWNER/NAME on the hub, or the URL of a folder with a manifest.json.
     source: String,
-    /// Folder of model folders [default: ragstone/models under what pg_config --sharedir says].
+    /// Folder of models [default: ragstone/models in the folder that pg_config --sharedir prints].
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     #[command(flatten)]
@@ -93,7 +93,7 @@ struct PullArgs {
 
 #[derive(Args)]
 struct CheckArgs {
-    /// The model's folder.
+    /// Folder of the model.
     folder: PathBuf,
     #[command(flatten)]
     library: LibraryArgs,
@@ -133,7 +133,7 @@ fn run_serve(args: ServeArgs) -> i32 {
 fn run_pull(args: PullArgs) -> Result<String, String> {
     let models = match args.models {
         Some(models) => models,
-        None => shared_models().ok_or("cannot run pg_config: name the folder of models with --models")?,
+        None => shared_models().ok_or("cannot run pg_config; give the folder of models with --models")?,
     };
     let hub = std::env::var("HF_ENDPOINT").unwrap_or_else(|_| pull::hub::PUBLIC_HUB.into());
     let library = Library::new(args.library.into());

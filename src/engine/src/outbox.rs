@@ -1,4 +1,4 @@
-//! Answers on their way to a client.
+//! The answers that wait to be sent to a client.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{failure::Error, lock::lock};
 
-/// How often a client that waits is told that its request is worked on. It is far below any useful `rag.request_timeout`.
+/// Interval at which a waiting client gets a sign of progress. It is far below any useful `rag.request_timeout`.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The answers of one connection that are not sent yet, and its requests that have no answer yet.
@@ -27,7 +27,7 @@ pub struct Outbox {
 #[derive(Default)]
 struct PendingFrames {
     frames: VecDeque<Vec<u8>>,
-    /// Bytes of the first frame that are sent.
+    /// Bytes of the first frame that are already sent.
     written: usize,
     broken: bool,
 }

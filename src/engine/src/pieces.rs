@@ -1,8 +1,8 @@
-//! The pieces of jobs' answers, from the process that runs a job to the sessions that read them meanwhile. They are kept here
-//! because no table shows what a transaction has not committed yet.
+//! The pieces of jobs' answers: the process that runs a job posts them, and sessions read them while it runs. They are
+//! kept here because no table shows what a transaction has not committed yet.
 //!
-//! What is kept is bounded. A stream that grows too large, or has a gap, reports its pieces as lost: its readers wait for the
-//! job's result, which is whole.
+//! Memory is bounded. A stream that grows too large or has a gap reports its pieces as lost; its readers then wait for
+//! the job's result, which is complete.
 
 use std::{
     collections::HashMap,
@@ -27,7 +27,7 @@ const MAX_TOTAL_BYTES: usize = 128 << 20;
 /// Maximum number of streams.
 const MAX_STREAMS: usize = 1000;
 
-/// How long the pieces of a job are kept after its end.
+/// How long the pieces of a job are kept after the job's end.
 const RETENTION: Duration = Duration::from_mins(10);
 
 /// The pieces of the jobs of all databases.
@@ -53,7 +53,7 @@ struct PieceStream {
     last_post: Instant,
 }
 
-/// One who waits for the next piece of a stream, also where the wait is dropped.
+/// A reader that waits for the next piece of a stream. Its drop removes it from the table, also if the wait is cancelled.
 struct Reader<'a> {
     streams: &'a PieceStreams,
     run: JobRun,
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
         let mut table = self.streams.lock();
-        // The table's and this one's.
+        // Two references are left: the table's and this reader's.
         if table.readers.get(&self.run).is_some_and(|changes| Arc::strong_count(changes) == 2) {
             table.readers.remove(&self.run);
         }
@@ -105,7 +105,7 @@ impl PieceStreams {
         table.wake_readers(run);
     }
 
-    /// The pieces after number `after`: waits up to `wait` for one, or for the end of the job.
+    /// The pieces after number `after`. Waits up to `wait` for the first one, or for the end of the job.
     pub async fn next(&self, run: JobRun, after: u32, wait: Duration) -> Pieces {
         let deadline = Instant::now() + wait;
         let reader = Reader::register(self, run);
@@ -159,7 +159,7 @@ impl StreamTable {
         }
     }
 
-    /// Removes streams whose retention is over, then the oldest while a limit is exceeded, ended ones first.
+    /// Removes streams whose retention is over, then the oldest streams while a limit is exceeded, ended ones first.
     fn enforce_limits(&mut self, current: JobRun) {
         let now = Instant::now();
         let is_expired =

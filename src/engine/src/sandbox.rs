@@ -1,8 +1,9 @@
-//! The sandbox of the engine: what the kernel refuses it, whatever code runs in it. A document, an answer or a model that made
-//! the engine run code of its own could read models and talk to servers, and nothing else.
+//! The sandbox of the engine: the kernel refuses certain operations to all code in the process. If a document, an
+//! answer or a model made the engine run foreign code, that code could read models and talk to servers, and nothing else.
 //!
-//! Landlock (landlock(7)) lets it read some paths and write none, and signal nobody. A seccomp filter refuses what Landlock does not know:
-//! new programs and processes, the memory of others, mounts, rights of files, modules of the kernel. Both imply `no_new_privs`.
+//! Landlock (landlock(7)) permits reading some paths, and forbids writing and signals to other processes. A seccomp
+//! filter refuses what Landlock does not cover: new programs and processes, the memory of other processes, mounts,
+//! rights of files, kernel modules. Both imply `no_new_privs`.
 
 use std::{
     collections::BTreeMap,
@@ -17,11 +18,11 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
-/// The version of Landlock whose restrictions are asked for; an older kernel has those that it knows. The sixth is the first that restricts
-/// signals.
+/// The version of Landlock whose restrictions are requested; an older kernel applies those that it knows. Version 6 is
+/// the first that restricts signals.
 const LANDLOCK_ABI: ABI = ABI::V6;
 
-/// What native libraries, the resolver and TLS read on any system. What a system does not have is left out.
+/// Paths that native libraries, the resolver and TLS read on any system. Paths that do not exist are left out.
 const SYSTEM_PATHS: &[&str] = &[
     // Shared libraries.
     "/lib",
@@ -76,7 +77,7 @@ const REFUSED_CALLS: &[i64] = &[
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     libc::SYS_kcmp,
-    // Files, which Landlock restricts only in part, and only where the kernel has it.
+    // Changes of files, which Landlock restricts only in part, and only if the kernel has Landlock.
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
     libc::SYS_fchown,
@@ -112,7 +113,7 @@ const REFUSED_CALLS: &[i64] = &[
     libc::SYS_chroot,
     libc::SYS_setns,
     libc::SYS_unshare,
-    // The kernel's own.
+    // Interfaces of the kernel itself.
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
@@ -129,11 +130,11 @@ const REFUSED_CALLS: &[i64] = &[
     libc::SYS_reboot,
     libc::SYS_swapon,
     libc::SYS_swapoff,
-    // Its only socket that listens is open before.
+    // The engine's only listening socket is opened before.
     libc::SYS_listen,
 ];
 
-/// The forms of the calls above that only x86-64 has.
+/// Older forms of these calls, which only x86-64 has.
 #[cfg(target_arch = "x86_64")]
 const REFUSED_OLDER_CALLS: &[i64] = &[
     libc::SYS_fork,
@@ -161,20 +162,21 @@ const REFUSED_OLDER_CALLS: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_OLDER_CALLS: &[i64] = &[libc::SYS_renameat];
 
-/// The families of sockets that the engine opens; netlink is the resolver's. Unix sockets are not among them, since PostgreSQL's own
-/// socket takes the server's user for a superuser where `peer` or `trust` says so, and Landlock restricts no connections to one.
+/// The socket families that the engine opens; the resolver uses netlink. Unix sockets are excluded: with `peer` or
+/// `trust`, PostgreSQL's own socket accepts the server's system user as a superuser, and Landlock does not restrict
+/// connections to it.
 const SOCKET_FAMILIES: [i32; 3] = [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
-/// Restricts this thread and those that it starts from now on: files are read below `readable` and where the system keeps its own, and
-/// none is written. Returns what is in force, for people. What the kernel does not have is logged.
+/// Restricts this thread and those that it starts from now on: they can read files below `readable` and in the system's
+/// folders, and write none. Returns a description of the restrictions in force. Logs those that the kernel does not support.
 pub fn enter(readable: impl IntoIterator<Item = PathBuf>) -> String {
     let mut in_force = vec!["no_new_privs"];
     match restrict_files(readable.into_iter().collect()) {
         Ok(RestrictionStatus { ruleset: RulesetStatus::FullyEnforced, .. }) => in_force.push("landlock"),
         Ok(RestrictionStatus { ruleset: RulesetStatus::PartiallyEnforced, .. }) => {
-            in_force.push("landlock in part");
+            in_force.push("landlock (partial)");
         }
-        Ok(_) => log_missing("Landlock", "the kernel does not have it"),
+        Ok(_) => log_missing("Landlock", "the kernel does not support it"),
         Err(error) => log_missing("Landlock", &error.to_string()),
     }
     match filter_calls() {
@@ -199,13 +201,13 @@ fn restrict_files(readable: Vec<PathBuf>) -> Result<RestrictionStatus, RulesetEr
         .restrict_self()
 }
 
-/// The folder, or the first above it that exists: what is created in it later can be read too.
+/// The folder, or its nearest existing ancestor: what is created in that one later can be read too.
 pub fn existing_folder(folder: &Path) -> PathBuf {
     folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/")).to_owned()
 }
 
 fn filter_calls() -> Result<(), String> {
-    // The C library then starts threads by clone, whose flags a filter can read.
+    // The C library then starts threads with clone, whose flags a filter can read.
     apply(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)?;
     let refused = REFUSED_CALLS.iter().chain(REFUSED_OLDER_CALLS).map(|&call| (call, Vec::new()));
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = refused.collect();
@@ -216,7 +218,7 @@ fn filter_calls() -> Result<(), String> {
     apply(rules, libc::EPERM)
 }
 
-/// A rule that holds for calls whose arguments, by their numbers, all compare so.
+/// A rule that matches a call if all listed arguments (number, comparison, value) match.
 fn rule<const N: usize>(arguments: [(u8, SeccompCmpOp, u64); N]) -> Result<SeccompRule, String> {
     let conditions = arguments
         .into_iter()
@@ -249,7 +251,7 @@ mod tests {
 
     use super::*;
 
-    /// What `attempt` says from inside a sandbox in which `readable` can be read.
+    /// The result of `attempt` inside a sandbox that can read `readable`.
     fn inside<T: Send + 'static>(readable: PathBuf, attempt: impl FnOnce() -> T + Send + 'static) -> T {
         std::thread::spawn(move || {
             assert_eq!(enter([readable]), "no_new_privs, landlock, seccomp");
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn no_program_is_run_and_nobody_is_signalled() {
+    fn no_program_is_run_and_no_process_is_signalled() {
         let mut other = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = process::Pid::from_child(&other);
         let (run, signal, sockets) = inside("/".into(), move || {

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::{Resource, Rlimit};
 
-/// Sets what native libraries read from the environment. Call it first in `main`, before any thread exists.
+/// Sets variables that native libraries read from the environment. Call it first in `main`, before any thread exists.
 pub fn prepare_environment() {
     // SAFETY: the process has one thread; nothing reads the environment at the same time.
     unsafe {
@@ -27,7 +27,7 @@ pub fn exit_now(code: i32) -> ! {
 /// The version of the ONNX Runtime library at `path`, such as `1.28.0`.
 ///
 /// # Errors
-/// The loader's message, or that the file is no ONNX Runtime.
+/// The loader's message; the file is not an ONNX Runtime.
 pub fn onnxruntime_version(path: &Path) -> Result<String, String> {
     /// The head of `OrtApiBase` (onnxruntime_c_api.h), unchanged since version 1.
     #[repr(C)]
@@ -40,14 +40,14 @@ pub fn onnxruntime_version(path: &Path) -> Result<String, String> {
     let version = {
         // SAFETY: every ONNX Runtime exports this function with this signature; the strings it leads to are static.
         let base = unsafe { library.get::<extern "C" fn() -> *const ApiBase>(b"OrtGetApiBase\0") }
-            .map_err(|_| "it is no ONNX Runtime: it has no symbol OrtGetApiBase".to_owned())?(
+            .map_err(|_| "it is not an ONNX Runtime library: it has no symbol OrtGetApiBase".to_owned())?(
         );
         // SAFETY: null is checked; otherwise the pointer is to a static.
         let base = unsafe { base.as_ref() }.ok_or("OrtGetApiBase returned nothing")?;
         // SAFETY: the version is a static, null-terminated string.
         unsafe { CStr::from_ptr((base.get_version_string)()) }.to_string_lossy().into_owned()
     };
-    // Unloading would run destructors that the library does not expect; it is loaded again at once in any case.
+    // Unloading would run destructors that the library does not expect; besides, it is loaded again at once.
     std::mem::forget(library);
     Ok(version)
 }
@@ -64,8 +64,8 @@ pub fn limit_memory(bytes: u64) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// Returns freed memory to the system, which the C library would keep: two models of 90 MB took 322 MB without this and take
-/// 239 MB with it, and without it the memory of a model that was unloaded was not released.
+/// Returns freed memory to the system, which the C library would keep: two models of 90 MB take 239 MB with this call
+/// and took 322 MB without it, and the memory of an unloaded model was not released.
 pub fn release_free_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim has no preconditions, and any thread may call it.
@@ -84,7 +84,7 @@ pub fn memory_limit() -> u64 {
     rustix::process::getrlimit(Resource::Data).current.unwrap_or(u64::MAX)
 }
 
-/// Whether the private memory of the process is close to that limit.
+/// True if the private memory of the process is close to that limit.
 pub fn is_near_memory_limit() -> bool {
     memory_pages(5) * rustix::param::page_size() as u64 > memory_limit() / 8 * 7
 }
@@ -95,19 +95,19 @@ fn memory_pages(field: usize) -> u64 {
     line.split(' ').nth(field).and_then(|pages| pages.parse().ok()).unwrap_or(0)
 }
 
-/// What bf16 is worth on a processor.
+/// How fast a processor computes in bf16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bf16 {
-    /// The processor does not compute in it.
+    /// The processor does not support it.
     Missing,
-    /// It takes longer than fp32. Intel's AVX-512 does as many multiplications a cycle in bf16 as in fp32, and rounding to bf16 comes on
-    /// top.
+    /// It takes longer than fp32. Intel's AVX-512 does as many multiplications per cycle in bf16 as in fp32, and
+    /// rounding to bf16 takes extra time.
     Slower,
     /// It takes less time than fp32: with AMX, and with AMD's AVX-512.
     Faster,
 }
 
-/// What bf16 is worth on this processor.
+/// How fast this processor computes in bf16.
 pub fn bf16() -> Bf16 {
     bf16_by(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
 }
@@ -141,7 +141,7 @@ pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The text without control characters but line breaks: what another server has written must not steer the terminal.
+/// The text without control characters except line breaks: text of another server must not control the terminal.
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter })

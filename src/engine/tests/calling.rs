@@ -1,4 +1,4 @@
-//! Calls of providers: what a client of the engine gets, and what the provider sees.
+//! Calls to providers: what a client of the engine gets, and what the provider sees.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
@@ -81,7 +81,7 @@ fn texts_are_embedded_in_batches_in_their_order() {
         account: Account::default(),
     };
     let Response::Vectors(vectors) = engine.connect().call(request) else { panic!() };
-    let Vectors { dimensions, values, tokens, max_tokens, fingerprint } = vectors;
+    let Vectors { dimensions, values, tokens, max_tokens, fingerprint, .. } = vectors;
     assert_eq!((dimensions, values.len(), max_tokens), (4, 1000, u32::MAX));
     let lengths: Vec<usize> = values.chunks(4).map(|row| row[0] as usize).collect();
     assert_eq!(lengths, (1..=250).collect::<Vec<_>>());
@@ -264,7 +264,7 @@ fn a_call_is_recorded_with_its_tries_and_what_it_took() {
     let refused = Status::Failed(FailureKind::KeyRefused);
     assert_eq!(statuses, [&Status::Answered, &refused, &Status::Cancelled]);
     let taken = calls.iter().map(|call| (call.retries, call.usage.input_tokens, call.usage.output_tokens));
-    // What was asked and not answered is an estimate: 26 bytes of prompt.
+    // The tokens of a request without an answer are an estimate: 26 bytes of prompt.
     assert_eq!(taken.collect::<Vec<_>>(), [(1, 7, 3), (0, 0, 0), (0, 7, 0)]);
 }
 

@@ -1,27 +1,26 @@
-//! Long documents are cut without being in the way of anything else, and no longer than somebody waits for them.
+//! Splitting long documents does not block other work, and stops when its client no longer waits.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 
-use ragstone_core::protocol::{Chunk, ChunkOptions, Request, Response, Splitter};
+use ragstone_core::protocol::{Caller, Chunk, ChunkOptions, Request, Response, Splitter};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{CALLER, Client, EngineProcess, MODEL, wait_for};
 
-/// A cut that takes hours, since each chunk has but one new token.
+/// A request that takes hours, since each chunk has a single new token.
 fn endless() -> Request {
     let options = ChunkOptions { splitter: Splitter::Text, size: 4000, overlap: 3999 };
     Request::Chunk { model: MODEL.into(), caller: CALLER, options, documents: vec!["cat ".repeat(1 << 20)] }
 }
 
-/// A cut that has to wait for a turn.
+/// A request that has to wait for a turn.
 fn long() -> Request {
+    long_of(CALLER)
+}
+
+fn long_of(caller: Caller) -> Request {
     let options = ChunkOptions { splitter: Splitter::Text, size: 256, overlap: 0 };
-    Request::Chunk {
-        model: MODEL.into(),
-        caller: CALLER,
-        options,
-        documents: vec!["the cat sat. ".repeat(6 << 10)],
-    }
+    Request::Chunk { model: MODEL.into(), caller, options, documents: vec!["the cat sat. ".repeat(6 << 10)] }
 }
 
 fn chunks(answer: Response) -> Vec<Chunk> {
@@ -35,7 +34,7 @@ fn processors() -> usize {
     std::thread::available_parallelism().unwrap().get()
 }
 
-/// Clients that have endless cuts under way, as far as there are turns; each with the number of its request.
+/// Starts clients with endless requests, some of which have turns. Returns each client with the number of its request.
 fn begin_cuts(engine: &EngineProcess, clients: usize) -> Vec<(Client, u64)> {
     let begin = |_| {
         let mut client = engine.connect();
@@ -43,7 +42,7 @@ fn begin_cuts(engine: &EngineProcess, clients: usize) -> Vec<(Client, u64)> {
         (client, request)
     };
     let mut cutting: Vec<_> = (0..clients).map(begin).collect();
-    // What was sent before has been read when this is answered.
+    // Once this is answered, the engine has read the earlier request.
     cutting.iter_mut().for_each(|(client, _)| drop(client.stats()));
     cutting
 }
@@ -67,7 +66,7 @@ fn everything_else_is_answered_while_documents_are_cut() {
         chunks(client.call(Request::Chunk { model: MODEL.into(), caller: CALLER, options, documents })).len(),
         2
     );
-    // A frame that is decoded in another thread.
+    // This frame is decoded in another thread.
     client.embed(&["cat ".repeat(1 << 19).as_str()]);
 }
 
@@ -98,6 +97,14 @@ fn cuts_have_their_turns_in_the_order_in_which_they_came() {
     client.stats();
     cutting.pop();
     assert_eq!([client.receive().id, client.receive().id], [first, last]);
+}
+
+#[test]
+fn cuts_of_a_role_that_do_not_end_leave_turns_to_others() {
+    let engine = EngineProcess::start();
+    let _cutting = begin_cuts(&engine, 3 * processors());
+    let other = Caller { role: CALLER.role + 1, ..CALLER };
+    assert!(chunks(engine.connect().call(long_of(other))).len() > 50);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How an engine fails: with a message that says what to do.
+//! The engine's errors: each message says what to do.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
@@ -19,7 +19,7 @@ fn a_second_engine_leaves_at_once() {
     let engine = EngineProcess::start();
     let (code, line) = wait_for_exit(EngineProcess::spawn(engine.folder.path(), &[]));
     assert_eq!(code, 75);
-    assert!(line.starts_with("ragstone-engine: another engine serves in "), "{line}");
+    assert!(line.starts_with("ragstone-engine: another engine already serves in "), "{line}");
     engine.connect().embed(&["cat"]);
 }
 
@@ -162,7 +162,7 @@ fn a_model_that_is_written_anew_is_loaded_anew() {
     let before = client.embed(&["cat"]);
     let manifest = engine.models().join(MODEL).join("manifest.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    // Golden sentences have no special treatment for pooling: they must go, or the model would be refused.
+    // Golden vectors depend on the pooling: they must be removed, or the engine would refuse the model.
     let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
     json["pooling"] = "cls".into();
     json["golden"] = serde_json::json!([]);
@@ -192,7 +192,7 @@ fn a_model_that_does_not_fit_into_memory_is_refused_with_figures() {
 #[test]
 fn clients_are_told_that_a_model_is_being_loaded() {
     let engine = EngineProcess::start();
-    // A pipe is a file whose end does not come before it is written to.
+    // Reading a pipe blocks until it is written to.
     let graph = engine.models().join(MODEL).join("model.onnx");
     fs::remove_file(&graph).unwrap();
     assert!(Command::new("mkfifo").arg(&graph).status().unwrap().success());

@@ -1,4 +1,4 @@
-//! Frames that are not what they should be: the engine refuses them, serves others meanwhile, and keeps nothing of them.
+//! Malformed frames: the engine refuses them, serves other clients meanwhile, and keeps nothing of them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
@@ -15,16 +15,16 @@ use support::{
     embed, embed_with, wait_for,
 };
 
-/// Frames that are sent whole; the environment variable `RAGSTONE_MUTATED_FRAMES` says another number.
+/// Number of frames to send; the environment variable `RAGSTONE_MUTATED_FRAMES` overrides it.
 const FRAMES: usize = 10_000;
 
 const FRAMES_PER_CONNECTION: usize = 20;
 
-/// Memory that the engine may have taken in between, in kB.
+/// Maximum growth of the engine's memory during the test, in kB.
 const MAX_GROWTH: u64 = 64 << 10;
 
 #[test]
-fn mutated_frames_harm_nobody() {
+fn mutated_frames_do_no_harm() {
     let count = std::env::var("RAGSTONE_MUTATED_FRAMES").ok().and_then(|count| count.parse().ok());
     let seed = Chance::seed("RAGSTONE_FRAMES_SEED");
     eprintln!("RAGSTONE_FRAMES_SEED={seed}");
@@ -75,7 +75,7 @@ fn requests() -> Vec<Request> {
             texts: texts(),
         },
         Request::Chunk { model: MODEL.into(), caller: CALLER, options, documents: texts() },
-        // Nobody listens there.
+        // No server listens at this address.
         ask(target("http://127.0.0.1:1"), prompt(), true),
         Request::Count { model: MODEL.into(), caller: CALLER, texts: texts() },
         Request::TakeCalls { database: 5, written: 0 },
@@ -96,12 +96,12 @@ fn requests() -> Vec<Request> {
         Request::PostPiece { run, seq: 1, piece: "piece".into() },
         Request::NextPieces { run, after: 0, wait_ms: 10 },
         Request::EndPieces(run),
-        Request::Check { schema: r#"{"type": "object"}"#.into(), answer: "{}".into() },
+        Request::Check { caller: CALLER, schema: r#"{"type": "object"}"#.into(), answer: "{}".into() },
         Request::TakeLog { database: 5, written: 0 },
     ]
 }
 
-/// A frame with some bytes of its body or of its length changed, with a part left out, or with one repeated.
+/// A frame with a change: some bytes of its body or length, a part left out, or a part repeated.
 fn mutated(chance: &Chance, frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
     let byte = || u8::try_from(chance.below(256)).unwrap();

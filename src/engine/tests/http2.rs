@@ -32,13 +32,15 @@ fn sessions_share_a_connection_and_do_not_wait_for_each_other() {
     completed(engine.connect().call(ask(target(&provider.url()), prompt(), false)));
     let mut clients: Vec<Client> = (0..8).map(|_| engine.connect()).collect();
     for client in &mut clients {
-        client.send(ask(target(&provider.url()), prompt(), false));
+        let mut target = target(&provider.url());
+        target.limits.concurrency = 16;
+        client.send(ask(target, prompt(), false));
     }
     assert!(provider.wait_for_requests(9));
-    // One that is asked last is answered first.
+    // The last request is answered first.
     provider.script([Reply::chat_stream(&["hel", "lo"])]);
     let mut late = target(&provider.url());
-    late.limits.concurrency = 9;
+    late.limits.concurrency = 18;
     let mut client = engine.connect();
     client.send(ask(late, prompt(), true));
     assert_eq!(client.receive().body, Response::Piece("hel".into()));
@@ -92,12 +94,12 @@ fn a_stream_that_is_reset_is_lost_and_the_connection_is_not() {
     assert_eq!(provider.connections(), 1);
 }
 
-/// All later calls would go to the same dead connection, where one of HTTP/1.1 would have harmed a single call.
+/// All later calls would use the same dead connection; with HTTP/1.1 a dead connection harms a single call.
 #[test]
 fn a_connection_that_is_dead_is_replaced() {
     let (end, hold) = channel::<()>();
     let hold = std::sync::Mutex::new(hold);
-    // The thread that serves the connection is held in it, so that nothing is read or written any more.
+    // The thread that serves the connection is blocked here, so that nothing is read or written any more.
     let dead = Reply::by(move |_| {
         let _ = hold.lock().unwrap().recv();
         Reply::hang_up()

@@ -1,4 +1,4 @@
-//! What an engine answers, and to whom.
+//! The answers of an engine, and which clients get them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;

@@ -1,4 +1,4 @@
-//! What a background worker shows in `pg_stat_activity`.
+//! What `pg_stat_activity` shows about a background worker.
 
 use pgrx::pg_sys;
 use std::ffi::CString;
@@ -11,8 +11,8 @@ pub fn report(what: &str) {
     }
 }
 
-/// Reports the process's table statistics, at most once a second: without them autovacuum would not see what a worker has written
-/// until it is idle. Must not be called in a transaction.
+/// Reports the process's table statistics, at most once a second. Otherwise autovacuum would not see what a worker has
+/// written until the worker is idle. Must not be called in a transaction.
 pub fn report_statistics() {
     // SAFETY: no transaction is open, and no argument is a pointer.
     unsafe { pg_sys::pgstat_report_stat(false) };

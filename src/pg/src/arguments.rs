@@ -1,5 +1,5 @@
-//! Arguments of functions from JSON objects: by name, each converted to its parameter's type. They are passed as parameters of a
-//! statement, and never become part of its text.
+//! Reads the arguments of functions from JSON objects: by name, each converted to its parameter's type. They are passed as
+//! parameters of a statement, and never become part of its text.
 
 use crate::bytes::Jsonb;
 use crate::error::{Error, Result};
@@ -10,17 +10,17 @@ use pgrx::pg_sys;
 /// A parameter of a function.
 #[derive(Debug, Clone)]
 pub struct Parameter {
-    /// Its name; empty if it has none.
+    /// The parameter's name; empty if it has none.
     pub name: String,
     /// Its type.
     pub oid: pg_sys::Oid,
     /// The type's name, for messages.
     pub type_name: String,
-    /// Whether it has no default.
+    /// True if it has no default.
     pub required: bool,
     /// The default as an expression.
     pub default: Option<String>,
-    /// Whether it is VARIADIC.
+    /// True if it is VARIADIC.
     pub variadic: bool,
 }
 
@@ -29,15 +29,15 @@ pub struct Parameter {
 pub struct JsonArgument {
     /// The parameter's name.
     pub name: String,
-    /// Its type as `jsonb_typeof` names it.
+    /// Its JSON type, as `jsonb_typeof` names it.
     pub shape: String,
     json: String,
-    /// A scalar without its quotes; none for null.
+    /// A scalar without its quotes; `None` for null.
     scalar: Option<String>,
 }
 
 impl Parameter {
-    /// Parameters of functions, in order, with the function of each. To be called under a search path of `pg_catalog`.
+    /// The parameters of functions, in order, each with the function's OID. Call it under the search path `pg_catalog`.
     pub fn of(functions: &[pg_sys::Oid]) -> Result<Vec<(pg_sys::Oid, Self)>> {
         let oids = functions.iter().map(|oid| Some(pg_sys::Datum::from(*oid))).collect();
         let rows =
@@ -56,7 +56,7 @@ impl Parameter {
         Ok((0..rows.count).filter_map(parameter).collect())
     }
 
-    /// Whether the argument is an array, object or scalar as the parameter's type requires.
+    /// True if the argument is an array, object or scalar as the parameter's type requires.
     pub fn fits(&self, given: &JsonArgument) -> bool {
         match (shape(self.oid), given.shape.as_str()) {
             (_, "null") | (Shape::Json, _) | (Shape::Array, "array") | (Shape::Object, "object") => true,
@@ -65,10 +65,10 @@ impl Parameter {
         }
     }
 
-    /// The argument in the parameter's type, under the current search path.
+    /// The argument as a value of the parameter's type, read under the current search path.
     ///
     /// # Errors
-    /// 22023 if it has another shape; raises what the type's input function raises. `whose` names the function in messages.
+    /// 22023 if its JSON type does not fit; errors of the type's input function are raised. `whose` names the function in messages.
     pub fn value(&self, given: &JsonArgument, whose: &str) -> Result<Arg> {
         if !self.fits(given) {
             return Err(Error::bad_argument(format!(
@@ -84,7 +84,7 @@ impl Parameter {
         }
     }
 
-    /// An array or a row, converted by Postgres's `jsonb_to_record`.
+    /// Converts an array or a row with PostgreSQL's `jsonb_to_record`.
     fn converted_from_json(&self, given: &JsonArgument) -> Result<Arg> {
         let statement = format!(
             "SELECT v FROM pg_catalog.jsonb_to_record(
@@ -99,7 +99,7 @@ impl Parameter {
     }
 }
 
-/// The members of a JSON object, under a search path of `pg_catalog`. `what` describes the object in messages.
+/// The members of a JSON object. Call it under the search path `pg_catalog`. `what` describes the object in messages.
 ///
 /// # Errors
 /// 22023 if it is not an object.

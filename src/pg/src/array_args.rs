@@ -1,4 +1,4 @@
-//! Arrays as arguments of a statement, so that one statement does the work of many rows.
+//! Arrays as arguments of a statement, so that one statement can process many rows.
 
 use crate::spi::Arg;
 use crate::text::utf8_datum;
@@ -48,12 +48,12 @@ impl Arg {
         Self::varlenas(pg_sys::BYTEAOID, values)
     }
 
-    /// An array of a varlena type, of the bytes of its values after their headers.
+    /// An array of a varlena type, from the bytes of its values without their headers.
     pub fn varlenas<'a>(element: pg_sys::Oid, values: impl IntoIterator<Item = &'a [u8]>) -> Self {
         Self::array(element, values.into_iter().map(|bytes| Some(varlena(bytes))).collect())
     }
 
-    /// An array of values of a type that has arrays.
+    /// An array of values; their type must have an array type.
     pub fn values<'a>(element: pg_sys::Oid, values: impl IntoIterator<Item = &'a Value>) -> Self {
         Self::array(element, values.into_iter().map(|value| Some(value.datum())).collect())
     }

@@ -6,35 +6,36 @@ use ragstone_core::failure::FailureKind;
 /// The cause of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// The row: it is tried a few times, and then listed as failed.
+    /// The row: it is retried a few times, and then listed as failed.
     Row,
-    /// The collection's definition or model: its owner has to change something.
+    /// The collection's definition or model: the owner has to change it.
     Collection,
-    /// A conflict with another transaction, which a retry solves.
+    /// A conflict with another transaction, which a retry resolves.
     Transient,
-    /// A lock or code of a user, which takes longer than a worker waits, or something that the server lacks for the collection's
-    /// tables, such as disk space: the collection waits. Code of a user can raise any SQLSTATE, so none of these stops other collections.
+    /// A lock, or code of a user, that takes longer than a worker waits, or a missing server resource for the collection's
+    /// tables, such as disk space: the collection waits. Code of a user can raise any SQLSTATE, so these errors never stop
+    /// other collections.
     Blocked,
-    /// The provider of the collection's model: the collections that the failure covers wait.
+    /// The provider of the collection's model: all collections that the failure covers wait.
     Provider(ProviderScope),
-    /// There is no engine: all work has to wait until there is one.
+    /// There is no engine: all work waits until one is running.
     Environment,
 }
 
-/// What a provider's failure covers.
+/// The scope of a provider's failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProviderScope {
-    /// All calls of the server.
+    /// All calls to the server.
     Server,
-    /// Calls of the server with the same key.
+    /// Calls to the server with the same key.
     Key,
-    /// Calls of the server for the same model.
+    /// Calls to the server for the same model.
     Model,
-    /// Calls that a budget, by the key of its row, applies to.
+    /// Calls that a budget applies to; the number is the key of the budget's row.
     Budget(i64),
 }
 
-/// The cause of an error, by the engine's kind of failure or by its SQLSTATE.
+/// The cause of an error, from the engine's kind of failure or from the SQLSTATE.
 pub fn blame(error: &Error) -> Blame {
     match error.failure {
         Some(FailureKind::ProviderRejected | FailureKind::ProviderMalformed) => return Blame::Row,
@@ -43,7 +44,7 @@ pub fn blame(error: &Error) -> Blame {
             | FailureKind::ProviderLost
             | FailureKind::ProviderRefused
             | FailureKind::RateLimited
-            // A queue may be full for one model or role, and a runtime may be missing that other models do not need.
+            // A queue may be full for one model or role only, and a missing runtime may not be needed by other models.
             | FailureKind::QueueFull
             | FailureKind::Unavailable
             | FailureKind::EngineLost,
@@ -65,7 +66,7 @@ pub fn blame(error: &Error) -> Blame {
     }
 }
 
-/// Whether a provider has refused what it was sent, or has answered with something that is no answer: it serves, but not this.
+/// True if a provider has rejected its input, or its answer is not valid: it works, but not for this input.
 pub fn is_rejected(error: &Error) -> bool {
     matches!(
         error.failure,
@@ -73,18 +74,18 @@ pub fn is_rejected(error: &Error) -> bool {
     )
 }
 
-/// Whether a provider, or the engine, has failed for a reason that may lie in what it was sent, or not: it does not say so.
+/// True if a provider, or the engine, has failed for a reason that may or may not lie in the input: the error does not tell.
 pub fn is_unexplained(error: &Error) -> bool {
     use FailureKind::{EngineLost, ProviderLost, ProviderRefused};
     matches!(error.failure, Some(ProviderLost | ProviderRefused | EngineLost))
 }
 
-/// Whether a lock was not free in time, or a transaction took too long.
+/// True if a lock was not available in time, or a transaction took too long.
 pub fn is_held_up(error: &Error) -> bool {
     matches!(error.code().as_str(), "55P03" | "57014")
 }
 
-/// Whether the error is that of a key that is not unique. Another transaction may be the cause, or the row itself.
+/// True if a key is not unique. Another transaction may be the cause, or the row itself.
 pub fn is_duplicate(error: &Error) -> bool {
     error.code() == "23505"
 }

@@ -1,4 +1,4 @@
-//! Values that pass through Rust as bytes: `jsonb`, `bytea` and `text`.
+//! Values that Rust handles as bytes: `jsonb`, `bytea` and `text`.
 
 use crate::encoding::server_cstring;
 use crate::error::{Error, Result};
@@ -16,26 +16,26 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
 pub struct Jsonb(pub Vec<u8>);
 
 impl Jsonb {
-    /// As JSON text.
+    /// Converts it to JSON text.
     pub fn to_json(&self) -> Result<String> {
         json_of(varlena(&self.0))
     }
 
-    /// From JSON text. Raises 22P02 where it is none.
+    /// Parses JSON text. Raises 22P02 if it is not valid.
     pub fn from_json(json: &str) -> Result<Self> {
         let datum = jsonb_datum(json)?;
         // SAFETY: the datum is a jsonb that was just made.
         Ok(Self(unsafe { varlena_bytes(datum) }))
     }
 
-    /// As a value of serde's. Raises 54000 where it is nested deeper than serde follows, which `jsonb` may be.
+    /// Converts it to a serde value. Returns 54000 if it is nested deeper than serde permits, which `jsonb` may be.
     pub fn to_value(&self) -> Result<serde_json::Value> {
         serde_json::from_str(&self.to_json()?)
             .map_err(|_| Error::over_limit("JSON is nested deeper than the limit of 128 levels"))
     }
 }
 
-/// A `jsonb` in the current memory context, of JSON text. Raises 22P02 where it is none.
+/// A `jsonb` datum in the current memory context, from JSON text. Raises 22P02 if the text is not valid.
 pub fn jsonb_datum(json: &str) -> Result<pg_sys::Datum> {
     let text = server_cstring(json)?;
     // SAFETY: jsonb_in takes a terminated string in the server's encoding, and returns a jsonb.
@@ -62,22 +62,29 @@ fn json_of(jsonb: pg_sys::Datum) -> Result<String> {
 
 sql_type::value!(Jsonb, "jsonb", pg_sys::JSONBOID, varlena_bytes, varlena);
 
-/// A `jsonb` argument, read where it is and passed on without a copy.
+/// A `jsonb` argument, which is read in place and passed on without a copy.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonbRef<'a> {
-    /// The value in Postgres's memory, where it is there.
+    /// The datum in PostgreSQL's memory, if there is one.
     datum: Option<pg_sys::Datum>,
-    /// After its header.
+    /// The bytes after the header.
     pub bytes: &'a [u8],
 }
 
+impl<'a> JsonbRef<'a> {
+    /// A value of which only the bytes after its header are at hand.
+    pub fn of_argument(bytes: &'a [u8]) -> Self {
+        Self { datum: None, bytes }
+    }
+}
+
 impl JsonbRef<'_> {
-    /// The value, in memory that lives as long as the argument, or in the current memory context.
+    /// The datum. It lives as long as the argument, or in the current memory context.
     pub fn datum(&self) -> pg_sys::Datum {
         self.datum.unwrap_or_else(|| varlena(self.bytes))
     }
 
-    /// As JSON text.
+    /// Converts it to JSON text.
     pub fn to_json(self) -> Result<String> {
         json_of(self.datum())
     }
@@ -111,7 +118,7 @@ unsafe impl SqlTranslatable for JsonbRef<'_> {
     const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Err(ReturnsError::Datum);
 }
 
-/// Bytes of an argument, read where they are.
+/// The bytes of an argument, which are read in place.
 macro_rules! borrowed {
     ($rust:ident, $sql:literal, $doc:literal) => {
         #[doc = $doc]
@@ -131,7 +138,7 @@ macro_rules! borrowed {
             }
         }
 
-        // SAFETY: the SQL type is a varlena, which is all that is read of it here.
+        // SAFETY: the SQL type is a varlena, and only its bytes are read here.
         unsafe impl SqlTranslatable for $rust<'_> {
             const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!($rust<'static>);
             const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;

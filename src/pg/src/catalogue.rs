@@ -1,11 +1,11 @@
-//! Relations by name, their owners, and numbers from sequences, read from the catalogue's caches: a query would take longer than
-//! the INSERT that it is needed for.
+//! Looks up relations by name, their owners, and numbers from sequences in the catalogue caches: a query would take longer
+//! than the INSERT that needs the result.
 
 use crate::error::{Error, Result};
 use pgrx::{direct_function_call, pg_sys};
 use std::ffi::CStr;
 
-/// The relation of this name in schema `rag`.
+/// The relation with this name in schema `rag`.
 pub fn extension_relation(name: &CStr) -> Result<pg_sys::Oid> {
     // SAFETY: look-ups by terminated names.
     let oid = unsafe {
@@ -15,10 +15,10 @@ pub fn extension_relation(name: &CStr) -> Result<pg_sys::Oid> {
     if oid == pg_sys::InvalidOid { Err(gone(name)) } else { Ok(oid) }
 }
 
-/// The owner of the relation of this name in schema `rag`.
+/// The owner of the relation with this name in schema `rag`.
 pub fn extension_relation_owner(name: &CStr) -> Result<pg_sys::Oid> {
     let relation = extension_relation(name)?;
-    // SAFETY: the tuple is a row of pg_class, and is given back after it was read.
+    // SAFETY: the tuple is a row of pg_class, and is released after it was read.
     unsafe {
         let cache = pg_sys::SysCacheIdentifier::RELOID as i32;
         let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(relation));
@@ -31,7 +31,7 @@ pub fn extension_relation_owner(name: &CStr) -> Result<pg_sys::Oid> {
     }
 }
 
-/// The next number of a sequence in schema `rag`, with the current role's rights.
+/// The next number of a sequence in schema `rag`, with the current role's privileges.
 pub fn next_in_sequence(sequence: &CStr) -> Result<i64> {
     let sequence = extension_relation(sequence)?;
     // SAFETY: nextval takes an OID, and returns a bigint or raises.
@@ -40,5 +40,5 @@ pub fn next_in_sequence(sequence: &CStr) -> Result<i64> {
 }
 
 fn gone(name: &CStr) -> Error {
-    Error::internal(format!("rag.{} has gone", name.to_string_lossy()))
+    Error::internal(format!("rag.{} no longer exists", name.to_string_lossy()))
 }

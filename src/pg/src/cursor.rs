@@ -1,4 +1,4 @@
-//! Rows of a long SELECT, a few at a time, over many [`connect`](crate::spi::connect)s of one transaction.
+//! Cursors: fetch the rows of a long SELECT in parts, over several [`connect`](crate::spi::connect)s of one transaction.
 
 use crate::encoding::server_cstring;
 use crate::error::{Error, Result};
@@ -7,11 +7,11 @@ use crate::spi::{Arg, plan};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString, c_char};
 
-/// Rows of a SELECT, a few at a time.
+/// The cursor of a SELECT.
 pub struct Cursor(CString);
 
 impl Cursor {
-    /// Starts a SELECT, which sees the database as it is now. The cursor ends with the transaction, or when it is closed.
+    /// Opens a cursor for a SELECT with a snapshot taken now. It is closed with the transaction or by [`Self::close`].
     pub fn open(sql: &str, args: &[Arg]) -> Result<Self> {
         let text = server_cstring(sql)?;
         let mut types: Vec<_> = args.iter().map(|arg| arg.oid).collect();
@@ -34,7 +34,7 @@ impl Cursor {
         }
     }
 
-    /// Starts a SELECT with a kept plan. Functions that it calls may write.
+    /// Opens a cursor with a kept plan. Functions that the SELECT calls may write.
     pub fn open_with_kept_plan(sql: &str, args: &[Arg]) -> Result<Self> {
         let plan = plan(sql, args)?;
         let mut datums: Vec<_> = args.iter().map(|arg| arg.datum.unwrap_or(pg_sys::Datum::null())).collect();
@@ -48,9 +48,9 @@ impl Cursor {
         }
     }
 
-    /// The next rows; none at the end.
+    /// Fetches the next rows; none at the end.
     pub fn fetch(&self, most: i64) -> Result<Rows> {
-        // SAFETY: the name lives through the call; fetching raises where it fails.
+        // SAFETY: the name lives through the call; a failing fetch raises an ERROR.
         unsafe {
             pg_sys::SPI_tuptable = std::ptr::null_mut();
             pg_sys::SPI_cursor_fetch(self.portal()?, true, most as _);
@@ -58,7 +58,7 @@ impl Cursor {
         rows(0)
     }
 
-    /// Ends the SELECT before the transaction does.
+    /// Closes the cursor before the transaction ends.
     pub fn close(self) -> Result<()> {
         // SAFETY: the portal was just found.
         unsafe { pg_sys::SPI_cursor_close(self.portal()?) };
@@ -68,6 +68,6 @@ impl Cursor {
     fn portal(&self) -> Result<pg_sys::Portal> {
         // SAFETY: the name lives through the call.
         let portal = unsafe { pg_sys::SPI_cursor_find(self.0.as_ptr()) };
-        if portal.is_null() { Err(Error::internal("the cursor has gone")) } else { Ok(portal) }
+        if portal.is_null() { Err(Error::internal("the cursor no longer exists")) } else { Ok(portal) }
     }
 }

@@ -1,11 +1,11 @@
-//! Databases and their processes, as the server's shared memory knows them.
+//! Databases and their processes.
 
 use pgrx::pg_sys;
 
-/// The databases that allow connections. Needs a transaction, but no database.
+/// The databases that allow connections. It needs a transaction, but no connection to a database.
 pub fn connectable() -> Vec<u32> {
     let mut found = Vec::new();
-    // SAFETY: a scan of a shared catalogue, whose rows begin with the structure; all that is opened is closed.
+    // SAFETY: a scan of a shared catalogue, whose rows begin with the structure; everything that is opened is closed.
     unsafe {
         let catalogue = pg_sys::table_open(pg_sys::DatabaseRelationId, pg_sys::AccessShareLock as i32);
         let scan = pg_sys::table_beginscan_catalog(catalogue, 0, std::ptr::null_mut());
@@ -27,7 +27,7 @@ pub fn connectable() -> Vec<u32> {
 
 /// Sets the latch of a server process, if it still exists.
 pub fn set_latch(pid: i32) {
-    // SAFETY: a look-up in the server's own table; a latch that is set without need does no harm.
+    // SAFETY: a look-up in the server's process table; setting a latch needlessly does no harm.
     unsafe {
         let process = pg_sys::BackendPidGetProc(pid);
         if !process.is_null() {
@@ -36,7 +36,7 @@ pub fn set_latch(pid: i32) {
     }
 }
 
-/// Whether a process holds or waits for a lock on a database that conflicts with all sessions: to drop, rename or copy it.
+/// True if a process holds or waits for a lock on a database that conflicts with all sessions: to drop, rename or copy it.
 pub fn is_wanted_exclusively(database: u32) -> bool {
     // SAFETY: an all-zero tag is a valid value.
     let mut tag: pg_sys::LOCKTAG = unsafe { std::mem::zeroed() };
@@ -45,8 +45,9 @@ pub fn is_wanted_exclusively(database: u32) -> bool {
     tag.locktag_type = pg_sys::LockTagType::LOCKTAG_OBJECT as u8;
     tag.locktag_lockmethodid = pg_sys::DEFAULT_LOCKMETHOD as u8;
     let mut count = 0;
-    // SAFETY: the tag lives through the call, whose array belongs to the caller in every process but that of the recovery. It is
-    // freed here, since background workers call this outside of transactions, in a memory context that lives as long as they do.
+    // SAFETY: the tag lives through the call. The array belongs to the caller in every process except the startup process.
+    // It is freed here, because background workers call this outside transactions, in a memory context that lives as long
+    // as they do.
     unsafe {
         let conflicts = pg_sys::GetLockConflicts(&tag, pg_sys::RowExclusiveLock as i32, &mut count);
         pg_sys::pfree(conflicts.cast());

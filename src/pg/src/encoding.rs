@@ -1,4 +1,4 @@
-//! Conversions between UTF-8 and the database's encoding, with and without replacement of what cannot be converted.
+//! Converts between UTF-8 and the database's encoding, with or without replacing characters that cannot be converted.
 
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
@@ -8,22 +8,22 @@ use std::ffi::{CStr, CString, c_char, c_int};
 const UTF8: c_int = pg_sys::pg_enc::PG_UTF8 as c_int;
 const SQL_ASCII: c_int = pg_sys::pg_enc::PG_SQL_ASCII as c_int;
 
-/// Whether texts of the database are in UTF-8.
+/// True if texts of the database are in UTF-8.
 pub fn is_utf8() -> bool {
     database_encoding() == UTF8
 }
 
-/// Whether UTF-8 is stored without conversion: in a database with the encoding UTF8 or SQL_ASCII.
+/// True if UTF-8 is stored without conversion: in a database with the encoding UTF8 or SQL_ASCII.
 pub fn accepts_utf8() -> bool {
     matches!(database_encoding(), UTF8 | SQL_ASCII)
 }
 
-/// Text of the database in UTF-8; none if the database has no encoding (SQL_ASCII).
+/// Converts text of the database to UTF-8; `None` if the database has no encoding (SQL_ASCII).
 pub fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
     if database_encoding() == SQL_ASCII {
         return None;
     }
-    // SAFETY: the function reads exactly the length that it is given, and returns its argument or a terminated copy.
+    // SAFETY: the function reads exactly the given length, and returns its argument or a terminated copy.
     unsafe {
         let start = bytes.as_ptr().cast();
         let converted = pg_sys::pg_server_to_any(start, bytes.len() as c_int, UTF8);
@@ -36,7 +36,7 @@ pub fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Text of the database in UTF-8, with replacement characters for what is not valid.
+/// Converts text of the database to UTF-8, with replacement characters for invalid bytes.
 pub fn decode_lossy(bytes: &[u8]) -> Cow<'_, str> {
     if accepts_utf8() {
         return String::from_utf8_lossy(bytes);
@@ -45,7 +45,7 @@ pub fn decode_lossy(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(decoded.as_deref().unwrap_or(bytes)).into_owned())
 }
 
-/// Appends UTF-8 in the database's encoding, with a question mark for each character that the encoding does not have.
+/// Appends UTF-8 in the database's encoding, with a question mark for each character that the encoding lacks.
 pub fn encode(utf8: &[u8], out: &mut Vec<u8>) {
     if accepts_utf8() || utf8.is_ascii() {
         out.extend_from_slice(utf8);
@@ -57,7 +57,7 @@ pub fn encode(utf8: &[u8], out: &mut Vec<u8>) {
     });
 }
 
-/// The text, still in UTF-8, with a question mark for each character that the database's encoding does not have.
+/// The text, still in UTF-8, with a question mark for each character that the database's encoding lacks.
 pub(crate) fn with_question_marks(text: &str) -> String {
     let mut replaced = String::with_capacity(text.len());
     convert(text, |part| match part {
@@ -69,13 +69,13 @@ pub(crate) fn with_question_marks(text: &str) -> String {
 
 /// A part of a text that is being converted.
 enum Part<'a> {
-    /// Characters that the encoding has, and their bytes in it.
+    /// Characters that the encoding has, and their bytes in that encoding.
     Converted { text: &'a str, bytes: &'a [u8] },
-    /// A character that the encoding does not have.
+    /// A character that the encoding lacks.
     Unencodable,
 }
 
-/// Bytes that are converted at once. After a character that cannot be converted the rest of them is converted again.
+/// Bytes that are converted at once. After a character that cannot be converted, the rest of the window is converted again.
 const WINDOW: usize = 256;
 
 /// Converts a text into the database's encoding, and calls `emit` with its parts in order.
@@ -103,8 +103,8 @@ fn convert(text: &str, mut emit: impl FnMut(Part<'_>)) {
     }
 }
 
-/// Converts the longest start of `window` that the encoding has all characters of; returns how many bytes of it that is. What
-/// is written to `target` is terminated.
+/// Converts the longest prefix of `window` whose characters the encoding has. Returns the prefix's length in bytes.
+/// `target` gets the converted text with a terminator.
 fn convert_window(window: &str, conversion: pg_sys::Oid, encoding: c_int, target: &mut [u8]) -> usize {
     if conversion == pg_sys::InvalidOid {
         let ascii = window.bytes().take_while(u8::is_ascii).count();
@@ -112,8 +112,8 @@ fn convert_window(window: &str, conversion: pg_sys::Oid, encoding: c_int, target
         target[ascii] = 0;
         return ascii;
     }
-    // SAFETY: both buffers live through the call and have the lengths that are given; the target has room for the longest
-    // conversion and a terminator. Nothing is raised where a character cannot be converted.
+    // SAFETY: both buffers live through the call and have the given lengths; the target has room for the longest conversion
+    // and a terminator. A character that cannot be converted does not raise an ERROR.
     let read = unsafe {
         pg_sys::pg_do_encoding_conversion_buf(
             conversion,
@@ -134,9 +134,9 @@ fn database_encoding() -> c_int {
     unsafe { pg_sys::GetDatabaseEncoding() }
 }
 
-/// The text in the server's encoding.
+/// The text in the server's encoding, terminated.
 pub fn server_cstring(text: &str) -> Result<CString> {
-    // SAFETY: the function reads exactly the length that it is given and answers its argument or a terminated copy.
+    // SAFETY: the function reads exactly the given length, and returns its argument or a terminated copy.
     let converted = unsafe {
         let bytes = text.as_ptr().cast::<c_char>();
         let converted = pg_sys::pg_any_to_server(bytes, text.len() as c_int, UTF8);

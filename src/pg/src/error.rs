@@ -1,4 +1,4 @@
-//! Errors with SQLSTATE, message, detail and hint, and how they are raised.
+//! Errors with SQLSTATE, message, detail and hint, and raising them.
 
 use crate::own_sqlstate;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
@@ -7,24 +7,24 @@ use ragstone_core::failure::FailureKind;
 use std::ffi::CStr;
 use std::time::Duration;
 
-/// An error as the user sees it.
+/// An error that a user gets.
 #[derive(Debug, Clone)]
 pub struct Error {
-    /// Five characters by which programs tell errors apart.
+    /// The SQLSTATE: five characters by which programs distinguish errors.
     pub(crate) sqlstate: PgSqlErrorCode,
-    /// Lower case, no period, expected and actual.
+    /// The message: lower case, no period, expected and actual.
     pub message: String,
-    /// A fact, or empty.
+    /// The detail: a fact in whole sentences, or empty.
     pub detail: String,
-    /// An instruction, or empty.
+    /// The hint: an instruction in whole sentences, or empty.
     pub hint: String,
-    /// The SQLSTATE, packed as Postgres does, if it is not in Postgres's own list.
+    /// The packed SQLSTATE, if it is not in PostgreSQL's list.
     pub(crate) own_sqlstate: Option<i32>,
     /// The engine's kind of failure, if the engine reported the error.
     pub(crate) failure: Option<FailureKind>,
-    /// Whether the work was ended by a limit of time, not by a cancel.
+    /// True if a time limit ended the work, not a cancel.
     pub(crate) out_of_time: bool,
-    /// How long the transaction took that it has ended, of a background worker, in milliseconds: an error is to be small.
+    /// Duration of a background worker's transaction that the error has ended, milliseconds; a u32, to keep the error small.
     pub(crate) held_up_ms: u32,
 }
 
@@ -46,7 +46,7 @@ impl Error {
         }
     }
 
-    /// How long a background worker has worked in vain, by which it has held up other work; zero if the error ended no transaction of one.
+    /// Duration of the background worker's transaction that the error has ended, in which other work was held up; otherwise zero.
     pub fn held_up(&self) -> Duration {
         Duration::from_millis(self.held_up_ms.into())
     }
@@ -57,9 +57,12 @@ impl Error {
         self
     }
 
-    /// The same error with one more fact, beside those that it has.
+    /// The same error with one more sentence in its detail.
     pub fn with_fact(self, fact: String) -> Self {
-        let detail = if self.detail.is_empty() { fact } else { format!("{}; {fact}", self.detail) };
+        let detail = match self.detail.trim_end_matches('.') {
+            "" => fact,
+            detail => format!("{detail}. {fact}"),
+        };
         self.detail(detail)
     }
 
@@ -69,7 +72,7 @@ impl Error {
         self
     }
 
-    /// The same error, of one of several steps, from 1.
+    /// The same error for one of several steps; steps are numbered from 1.
     pub fn at(mut self, place: usize) -> Self {
         self.message = format!("step {place}: {}", self.message);
         self
@@ -78,19 +81,19 @@ impl Error {
     /// The SQLSTATE's five characters.
     pub fn code(&self) -> String {
         let bits = self.own_sqlstate.unwrap_or(self.sqlstate as i32);
-        // SAFETY: the function answers a terminated string in a buffer of its own.
+        // SAFETY: the function returns a terminated string in its own buffer.
         let code = unsafe { CStr::from_ptr(pgrx::pg_sys::unpack_sql_state(bits)) };
         code.to_string_lossy().into_owned()
     }
 
-    /// A SQLSTATE of five characters, packed as Postgres does.
+    /// Packs a SQLSTATE of five characters as PostgreSQL does.
     pub(crate) fn pack(code: &str) -> i32 {
-        // Six bits for each character, the first one lowest (MAKE_SQLSTATE in elog.h).
+        // Six bits for each character, the first character in the lowest bits (MAKE_SQLSTATE in elog.h).
         let bits = code.bytes().take(5).enumerate();
         bits.map(|(place, byte)| i32::from(byte.wrapping_sub(b'0') & 0x3f) << (6 * place)).sum()
     }
 
-    /// Raises the error as a Postgres ERROR.
+    /// Raises the error as a PostgreSQL ERROR.
     #[track_caller]
     pub fn raise(self) -> ! {
         self.report(PgLogLevel::ERROR);
@@ -130,7 +133,7 @@ impl From<CaughtError> for Error {
     }
 }
 
-/// The value, or the error raised as a Postgres ERROR.
+/// Returns the value, or raises the error as a PostgreSQL ERROR.
 #[track_caller]
 pub fn or_raise<T>(outcome: Result<T>) -> T {
     match outcome {

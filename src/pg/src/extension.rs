@@ -4,9 +4,9 @@ use crate::error::Result;
 use crate::spi::{Arg, run};
 use pgrx::pg_sys;
 
-/// Keeps the extension from being dropped until the transaction ends, if the process has a database with the extension. DROP
-/// EXTENSION locks the extension before its tables; a transaction that uses several of these tables has to do the same, or the
-/// two may deadlock.
+/// If the process has a database with the extension, prevents a DROP EXTENSION until the transaction ends. DROP EXTENSION
+/// locks the extension before its tables; a transaction that uses several of these tables must lock in the same order, or
+/// the two may deadlock.
 pub fn lock_against_drop() {
     // SAFETY: plain reads, a look-up by a terminated name in the transaction that is open, and a lock that ends with it.
     unsafe {
@@ -25,7 +25,7 @@ pub fn lock_against_drop() {
     }
 }
 
-/// Whether the database has the extension in the version of this library.
+/// True if the database has the extension in the version of this library.
 pub fn is_installed() -> Result<bool> {
     let rows = run(
         "SELECT FROM pg_extension WHERE extname = 'ragstone' AND extversion = $1",

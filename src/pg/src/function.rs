@@ -1,5 +1,6 @@
-//! SQL functions that need more than pgrx's `#[pg_extern]` offers: their call, and the macro that exports them.
+//! Support for SQL functions that need more than pgrx's `#[pg_extern]`: the function call, and the macro that exports them.
 
+use crate::bytes::JsonbRef;
 use crate::error::Result;
 use crate::procedure::check_may_commit;
 use crate::trigger::TriggerCall;
@@ -14,7 +15,7 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
 use std::ffi::CStr;
 use std::marker::PhantomData;
 
-/// A call of an SQL function in progress. In the signature of a `#[pg_extern]` function it is no argument of the SQL function.
+/// A call of an SQL function in progress. In the signature of a `#[pg_extern]` function it does not become an SQL argument.
 #[derive(Clone, Copy)]
 pub struct FunctionCall<'a> {
     fcinfo: pg_sys::FunctionCallInfo,
@@ -22,24 +23,24 @@ pub struct FunctionCall<'a> {
 }
 
 impl<'a> FunctionCall<'a> {
-    /// The call that Postgres describes.
+    /// Wraps PostgreSQL's description of a call.
     ///
     /// # Safety
-    /// `fcinfo` must be the one of a call in progress that lasts as long as `'a`.
+    /// `fcinfo` must belong to a call in progress that lasts as long as `'a`.
     pub unsafe fn new(fcinfo: pg_sys::FunctionCallInfo) -> Self {
         Self { fcinfo, _call: PhantomData }
     }
 
-    /// An argument, if it is not null. As for columns of [`Rows`](crate::spi::Rows), callers ask for the type that the function
-    /// is declared with.
+    /// An argument, if it is not null. As for columns of [`Rows`](crate::spi::Rows), the caller requests the type that the
+    /// function declares.
     pub fn argument<T: FromDatum>(self, index: usize) -> Option<T> {
-        // SAFETY: the call is in progress, and the argument is of the type that the function is declared with.
+        // SAFETY: the call is in progress, and the argument has the type that the function declares.
         unsafe { pgrx::fcinfo::pg_getarg::<T>(self.fcinfo, index) }
     }
 
-    /// The bytes of an argument of a varlena type, after its header, read where they are; none if it is null.
+    /// The bytes of a varlena argument without its header, read in place; `None` if it is null.
     pub fn bytes(self, index: usize) -> Option<&'a [u8]> {
-        // SAFETY: callers ask for arguments of varlena types only. A value that had to be detoasted lives in the call's memory
+        // SAFETY: callers use it for varlena arguments only. A value that had to be detoasted lives in the call's memory
         // context.
         unsafe {
             let datum = pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index)?;
@@ -48,16 +49,21 @@ impl<'a> FunctionCall<'a> {
         }
     }
 
-    /// An argument of any type that is not null, as text that a reader expects: as its type writes it, by its output function and no cast;
-    /// truth values as `true` and `false`, and `char(n)` without the spaces that fill it up.
+    /// A `jsonb` argument; `None` if it is null.
+    pub fn jsonb(self, index: usize) -> Option<JsonbRef<'a>> {
+        self.bytes(index).map(JsonbRef::of_argument)
+    }
+
+    /// An argument of any type, not null, as text for readers: the result of the type's output function, without a cast.
+    /// Booleans become `true` and `false`, and `char(n)` loses its padding.
     pub fn text_for_readers(self, index: usize) -> pg_sys::Datum {
         let type_oid = self.argument_type(index);
-        // SAFETY: the call is in progress and the argument, of the type that its expression has, is not null; what an output function
-        // returns is a terminated string.
+        // SAFETY: the call is in progress, and the argument has the type of its expression and is not null; an output
+        // function returns a terminated string.
         unsafe {
             let datum = pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index).unwrap_or(pg_sys::Datum::null());
             let base = pg_sys::getBaseType(type_oid);
-            // A text is as it is, without a copy: it may be long.
+            // A text is returned without a copy, since it may be long.
             if base == pg_sys::TEXTOID || base == pg_sys::VARCHAROID {
                 return datum;
             }
@@ -74,38 +80,38 @@ impl<'a> FunctionCall<'a> {
         }
     }
 
-    /// The type of an argument that the function takes of any type; invalid where the caller does not know it.
+    /// The actual type of a polymorphic argument; `InvalidOid` if the caller does not know it.
     pub fn argument_type(self, index: usize) -> pg_sys::Oid {
         // SAFETY: the call is in progress; without an expression the type is unknown.
         unsafe { pg_sys::get_fn_expr_argtype((*self.fcinfo).flinfo, index as i32) }
     }
 
-    /// What the trigger was fired by, if the function was called as a trigger.
+    /// The trigger call, if the function was called as a trigger.
     pub fn trigger(self) -> Option<TriggerCall> {
         // SAFETY: the call is in progress.
         unsafe { TriggerCall::of(self.fcinfo) }
     }
 
     /// The partition of a window function, unless it was called without OVER.
-    pub fn partition(self) -> Option<Partition> {
+    pub fn partition(self) -> Option<Partition<'a>> {
         // SAFETY: the call is in progress.
         unsafe { Partition::of(self.fcinfo) }
     }
 
-    /// Where a function that returns TABLE puts its rows.
+    /// The tuple store for the rows of a function that returns TABLE.
     pub fn tuplestore<const N: usize>(self) -> Result<Tuplestore<N>> {
         // SAFETY: the call is in progress.
         unsafe { Tuplestore::of(self.fcinfo) }
     }
 
-    /// Refuses a CALL that may not end its transaction: in a transaction block, or in a function.
+    /// Returns an error if the CALL may not end its transaction: in a transaction block, or in a function.
     pub fn check_may_commit(self, what: &str) -> Result<()> {
         // SAFETY: the call is in progress.
         unsafe { check_may_commit(self.fcinfo, what) }
     }
 }
 
-/// In all encodings that a server has, a space is no part of another character.
+/// Removes trailing spaces. In all server encodings, a space byte is never part of another character.
 fn trim_end(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
     &bytes[..end]
@@ -114,7 +120,7 @@ fn trim_end(bytes: &[u8]) -> &[u8] {
 // SAFETY: as for pgrx's own FunctionCallInfo, which this wraps.
 unsafe impl<'fcx> ArgAbi<'fcx> for FunctionCall<'fcx> {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: as promised by the caller; the call is in progress as long as its arguments live.
+        // SAFETY: as promised by the caller; the call is in progress while its arguments live.
         unsafe { Self::new(<pg_sys::FunctionCallInfo as ArgAbi>::unbox_arg_unchecked(arg)) }
     }
 
@@ -123,7 +129,7 @@ unsafe impl<'fcx> ArgAbi<'fcx> for FunctionCall<'fcx> {
     }
 }
 
-// SAFETY: it stands for no SQL type.
+// SAFETY: it has no SQL type.
 unsafe impl SqlTranslatable for FunctionCall<'_> {
     const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(FunctionCall<'static>);
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
@@ -131,9 +137,9 @@ unsafe impl SqlTranslatable for FunctionCall<'_> {
     const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Err(ReturnsError::Datum);
 }
 
-/// Exports a function under the C name `$symbol`, for SQL that is written by hand: pgrx cannot make procedures, trigger
-/// functions that give a row back, and functions that fill the executor's store of rows. `$finfo` must be `pg_finfo_` and the
-/// symbol, by which Postgres learns the calling convention; `$body` takes a [`FunctionCall`] and returns a datum.
+/// Exports a function under the C name `$symbol`, for SQL that is written by hand: pgrx cannot define procedures, trigger
+/// functions that return a row, or functions that fill the executor's tuple store. `$finfo` must be `pg_finfo_` followed by
+/// the symbol; PostgreSQL reads the calling convention from it. `$body` takes a [`FunctionCall`] and returns a datum.
 #[macro_export]
 macro_rules! sql_function {
     ($finfo:ident, $symbol:ident, $body:path) => {

@@ -1,15 +1,15 @@
-//! Settings of the server (GUCs): reading the configuration file again, and what pgrx offers as unsafe functions only.
+//! Settings of the server (GUCs): reloads the configuration file, and wraps functions that pgrx offers only as unsafe ones.
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, pg_sys};
 use std::ffi::{CStr, CString, c_char, c_void};
 
-/// Which values a setting may have.
+/// Checks the values of a setting.
 pub trait StringCheck {
-    /// Whether the setting may have this value. Must not raise.
+    /// True if the setting may have this value. Must not raise.
     fn accepts(value: &CStr) -> bool;
 }
 
-/// Defines a setting that refuses the values that `C` does not accept.
+/// Defines a string setting that rejects values for which `C` returns false.
 pub fn define_checked_string<C: StringCheck>(
     name: &'static CStr,
     description: &'static CStr,
@@ -44,15 +44,15 @@ unsafe extern "C-unwind" fn check_hook<C: StringCheck>(
     C::accepts(value)
 }
 
-/// Reads the configuration file again, as a process does after SIGHUP. To be called in the main loop of a background worker,
-/// where no transaction is open.
+/// Reloads the configuration file, as a process does after SIGHUP. Call it in the main loop of a background worker, where
+/// no transaction is open.
 pub fn reload_configuration() {
-    // SAFETY: the callers are main loops of processes, where Postgres itself reads the file.
+    // SAFETY: the callers are main loops of processes, where PostgreSQL itself reloads the file.
     unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
 }
 
-/// Gives a setting a value for the process's lifetime that neither the configuration file nor a database or a role changes, but SET
-/// does. Does nothing in a version of PostgreSQL that has no such setting. To be called before the process connects to a database.
+/// Sets a setting for the process's lifetime: the configuration file, database and role settings no longer change it, but
+/// SET does. Does nothing if this version of PostgreSQL lacks the setting. Call it before the process connects to a database.
 pub fn pin(name: &CStr, value: &CStr) {
     // SAFETY: the strings live through the calls, which copy them.
     unsafe {
@@ -72,9 +72,10 @@ pub fn pin(name: &CStr, value: &CStr) {
     }
 }
 
-/// Whether a setting is shown as this value, leaving out what follows a comma.
+/// True if a setting's value, up to a comma, equals `value`.
 pub(super) fn is_set_to(name: &CStr, value: &CStr) -> bool {
-    // SAFETY: gives a terminated string that lives until a setting is shown again or changed, or null where there is no such setting.
+    // SAFETY: returns a terminated string, which lives until a setting is shown again or changed, or null if there is no
+    // such setting.
     unsafe {
         let shown = pg_sys::GetConfigOption(name.as_ptr(), true, false);
         !shown.is_null()

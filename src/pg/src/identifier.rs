@@ -1,4 +1,4 @@
-//! SQL's identifiers: as arguments of type `name`, `regclass` and `regconfig`, and as they stand in a statement.
+//! SQL identifiers: as arguments of type `name`, `regclass` and `regconfig`, and quoted for a statement.
 
 use crate::sql_type;
 use crate::text::utf8_from_datum;
@@ -72,12 +72,12 @@ sql_type::argument!(RegClass, "regclass");
 sql_type::argument!(RegProcedure, "regprocedure");
 sql_type::argument!(RegConfig, "regconfig");
 
-/// An identifier, quoted for a statement.
+/// Quotes an identifier for a statement.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text as a literal for a statement, independent of `standard_conforming_strings`.
+/// Quotes a text as a literal for a statement, independent of `standard_conforming_strings`.
 pub fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

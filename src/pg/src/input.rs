@@ -19,7 +19,7 @@ pub enum Shape {
     Scalar,
 }
 
-/// The shape of a type's values; a domain's are those of its base.
+/// The JSON kind of a type's values; for a domain, that of its base type.
 pub fn shape(oid: pg_sys::Oid) -> Shape {
     // SAFETY: look-ups by OID.
     let (base, array, row) = unsafe {
@@ -42,18 +42,18 @@ pub fn qualified_name(oid: pg_sys::Oid) -> Result<String> {
          WHERE t.oid OPERATOR(pg_catalog.=) $1",
         &[Arg::new(oid)],
     )?;
-    rows.text(0, 0).ok_or_else(|| Error::internal("a type has gone"))
+    rows.text(0, 0).ok_or_else(|| Error::internal("a type no longer exists"))
 }
 
 impl Arg {
-    /// A value of any type as its text says; raises what the type's input function raises. Null is a value like others: a
-    /// domain may refuse it.
+    /// A value of any type from its text; errors of the type's input function are raised. Null is converted as well,
+    /// because a domain may reject it.
     pub fn from_text(oid: pg_sys::Oid, text: Option<&str>) -> Result<Self> {
         let datum = datum(oid, text)?;
         Ok(Self { oid, datum: text.map(|_| datum) })
     }
 
-    /// A value of a domain that Postgres calls by its base type.
+    /// A value with the type of a domain. PostgreSQL reports it with the domain's base type.
     pub fn value_of(oid: pg_sys::Oid, value: &Value) -> Self {
         Self { oid, datum: Some(value.datum()) }
     }
@@ -63,8 +63,8 @@ fn datum(oid: pg_sys::Oid, text: Option<&str>) -> Result<pg_sys::Datum> {
     let text = text.map(server_cstring).transpose()?;
     let start = text.as_ref().map_or(std::ptr::null_mut(), |text| text.as_ptr().cast_mut());
     let (mut function, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
-    // SAFETY: look-ups by OID; the text lives through the call, and an input function does not change it. Postgres calls a
-    // strict one only for a text.
+    // SAFETY: look-ups by OID; the text lives through the call, and an input function does not change it. PostgreSQL calls
+    // a strict input function only if there is a text.
     unsafe {
         pg_sys::getTypeInputInfo(oid, &mut function, &mut parameter);
         Ok(pg_sys::OidInputFunctionCall(function, start, parameter, -1))

@@ -1,4 +1,5 @@
-//! Everything that touches Postgres: errors, text, vectors, rights, waiting, SQL. It is independent of Ragstone's features.
+//! Everything that uses PostgreSQL's internals: errors, text, vectors, privileges, waiting, SQL. It is independent of
+//! Ragstone's features.
 
 pub mod activity;
 pub mod arguments;
@@ -36,6 +37,7 @@ pub mod rows;
 pub mod server_directories;
 pub mod session;
 pub mod spi;
+mod spi_scope;
 pub mod sqlstate;
 mod sql_type;
 pub mod switch_user;

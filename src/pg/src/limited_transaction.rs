@@ -1,4 +1,4 @@
-//! Transactions of a background worker in which users can hold it up: by a lock of theirs, or by their code, which runs where their
+//! Transactions of a background worker that users can hold up: by their locks, or by their code, which runs when their
 //! tables are read and written (triggers, index expressions, policies, casts).
 
 use crate::attempt::in_transaction;
@@ -12,33 +12,35 @@ use std::time::{Duration, Instant};
 /// Maximum wait for a lock.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Time after which a worker looks whether it waits in a circle. Sooner than sessions do: the one that looks is the one that gives up,
-/// and a worker tries again.
+/// Time after which a waiting worker checks for a deadlock. It is shorter than that of sessions: the process that finds a
+/// deadlock fails, and a worker retries.
 const DEADLOCK_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Maximum time of a transaction with [`Limits::LocksAndTime`]. Postgres arms `statement_timeout` for what a client sends, and a
-/// worker has no client.
+/// Time limit of a transaction with [`Limits::LocksAndTime`]. PostgreSQL arms `statement_timeout` only for statements of
+/// clients, and a worker has no client.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is limited in a transaction.
+/// The limits of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limits {
-    /// The wait for each lock, and the time that the transaction takes.
+    /// Limits the wait for each lock, and the duration of the transaction to [`TIMEOUT`].
     LocksAndTime,
-    /// The same, with so much time for work of a known size, but never less than [`TIMEOUT`].
+    /// Like `LocksAndTime`, with this time limit for work of a known size, but at least [`TIMEOUT`].
     LocksAndLongTime(Duration),
-    /// The wait for each lock. For what takes the longer the larger a table is: index builds and comparisons of all rows.
+    /// Limits the wait for each lock, for work whose duration depends on the size of a table: index builds and comparisons
+    /// of all rows.
     Locks,
 }
 
-/// Runs `work` in a transaction of its own, with a search path that contains no schema of a user.
+/// Runs `work` in its own transaction, with a search path without schemas of users.
 ///
 /// # Errors
-/// 55P03 if a lock was not free in time, 57014 if the transaction took too long: see [`Blame::Blocked`](crate::blame::Blame).
+/// 55P03 if a lock was not available in time, 57014 if the transaction took too long: see
+/// [`Blame::Blocked`](crate::blame::Blame).
 pub fn in_limited_transaction<T>(limits: Limits, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let transaction = || {
         in_transaction(|| {
-            // Until the transaction has ended, for constraint triggers that are deferred.
+            // Set until the end of the transaction, for deferred constraint triggers.
             set_local("lock_timeout", &format!("{}ms", LOCK_TIMEOUT.as_millis()))?;
             set_local("deadlock_timeout", &format!("{}ms", DEADLOCK_TIMEOUT.as_millis()))?;
             with_safe_search_path(work)
@@ -57,7 +59,7 @@ pub fn in_limited_transaction<T>(limits: Limits, work: impl FnOnce() -> Result<T
     let explain = |error: Error| match (canceller.get(), limit) {
         (Canceller::Limit, Some(limit)) if error.is_cancelled() => {
             Error::out_of_time(format!("the transaction took longer than {limit:?}"))
-                .hint("Look at triggers, index expressions, policies and casts of the collection's tables.")
+                .hint("Check the triggers, index expressions, policies and casts of the collection's tables.")
         }
         _ if error.is_lock_not_available() && error.hint.is_empty() => {
             error.hint("Another session holds a lock; pg_locks shows it.")

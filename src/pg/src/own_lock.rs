@@ -1,21 +1,21 @@
-//! Locks of the extension's own: heavyweight locks that no SQL function can take, so that no role can hold up the extension's
-//! work by holding them. `pg_locks` shows them as advisory locks with objsubid 3, and like these they belong to the database.
+//! The extension's own locks: heavyweight locks that no SQL function can take, so that no role can hold up the extension by
+//! holding them. `pg_locks` shows them as advisory locks with objsubid 3; like these, they belong to the database.
 
 use crate::session;
 use pgrx::pg_sys;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The functions of SQL take advisory locks of kinds 1 (bigint) and 2 (two integers).
+/// SQL functions take advisory locks of kinds 1 (bigint) and 2 (two integers).
 const KIND: u16 = 3;
 
-/// What a lock is on: a purpose and what it concerns. Two of them may share a lock by chance, with a probability of 2^-64.
+/// The subject of a lock: a purpose and an object. Two subjects may share a lock by chance, with a probability of 2^-64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OwnLock(u64);
 
 impl OwnLock {
-    /// The lock for a purpose on a thing, for example `("row", (collection, key))`.
+    /// The lock for a purpose and an object, for example `("row", (collection, key))`.
     pub fn new(purpose: &str, thing: impl Hash) -> Self {
-        // Its keys are constant, so all processes of the same library agree.
+        // The hasher's keys are constant, so all processes with the same library compute the same value.
         let mut hasher = DefaultHasher::new();
         purpose.hash(&mut hasher);
         thing.hash(&mut hasher);
@@ -29,7 +29,7 @@ impl OwnLock {
 
     /// Releases the session's lock.
     pub fn release(self) {
-        // SAFETY: the tag lives through the call. A lock that is not held is a warning.
+        // SAFETY: the tag lives through the call. Releasing a lock that is not held only gives a WARNING.
         unsafe { pg_sys::LockRelease(&self.tag(), pg_sys::ExclusiveLock as i32, true) };
     }
 
@@ -38,7 +38,7 @@ impl OwnLock {
         self.acquire(false, true)
     }
 
-    /// Waits for the lock, and holds it until the end of the transaction. Raises an error at `lock_timeout` or a cancel.
+    /// Waits for the lock, and holds it until the end of the transaction. Raises an ERROR after `lock_timeout` or at a cancel.
     pub fn wait_for_transaction(self) {
         self.acquire(false, false);
     }

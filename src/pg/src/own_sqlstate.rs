@@ -1,7 +1,8 @@
-//! SQLSTATEs that are not in Postgres's own list, as a user's function raises them (`RAISE … USING ERRCODE = 'RG001'`).
+//! SQLSTATEs outside PostgreSQL's list, such as those that a user's function raises (`RAISE … USING ERRCODE = 'RG001'`).
 //!
-//! pgrx knows the codes of that list only, and makes XX000 of every other one that passes through Rust. Postgres calls the functions
-//! on its stack of error contexts while an error is raised: there the code is read, and put in the place of pgrx's.
+//! pgrx knows only the codes of that list, and turns every other code that passes through Rust into XX000. PostgreSQL calls the
+//! functions on its error context stack while it raises an error: one of them records the original code, another one puts it in
+//! the place of XX000.
 
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{PgSqlErrorCode, pg_sys};
@@ -18,28 +19,28 @@ unsafe extern "C-unwind" {
 /// The first two characters of a SQLSTATE, six bits each.
 const CLASS_MASK: i32 = 0xfff;
 
-/// Notices (00), warnings (01), and where there are no data (02).
+/// Classes of notices (00), warnings (01) and missing data (02).
 const SUCCESS_CLASSES: [i32; 3] = [0, 1 << 6, 2 << 6];
 
-/// A number that is no SQLSTATE, of which pgrx makes XX000.
+/// A number that is not a SQLSTATE; pgrx turns it into XX000.
 const UNLISTED: i32 = i32::MAX;
 
-/// The code of the error that Rust is about to raise; 0 for none.
+/// The code for the error that Rust is about to raise; 0 if there is none.
 static NEXT: AtomicI32 = AtomicI32::new(0);
 
-/// On the stack of error contexts from the moment at which the error is on its way until Postgres raises it.
+/// A callback on the error context stack, from the time when the error is chosen until PostgreSQL raises it.
 static mut REPLACER: pg_sys::ErrorContextCallback = pg_sys::ErrorContextCallback {
     previous: std::ptr::null_mut(),
     callback: Some(replace),
     arg: std::ptr::null_mut(),
 };
 
-/// The packed code, if Postgres's list does not have it.
+/// The packed code, if PostgreSQL's list does not contain it.
 pub(crate) fn unlisted(sqlstate: i32) -> Option<i32> {
     (PgSqlErrorCode::from(sqlstate) as i32 != sqlstate).then_some(sqlstate)
 }
 
-/// Runs `work`, and gives its errors that Postgres raises their own code when Rust raises them again.
+/// Runs `work`. If PostgreSQL raises an error in it, the error keeps its SQLSTATE when Rust raises it again.
 pub(crate) fn keep_sqlstate<T>(work: impl FnOnce() -> T) -> T {
     let sqlstate = Cell::new(0);
     let done = {
@@ -54,10 +55,11 @@ pub(crate) fn keep_sqlstate<T>(work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Gives the error that is raised next, on the way to which nothing but unwinding happens, this code instead of XX000.
+/// Gives this SQLSTATE, instead of XX000, to the error that is raised next. Until then only unwinding may happen.
 pub(crate) fn give_next(sqlstate: i32) {
     NEXT.store(sqlstate, Ordering::Relaxed);
-    // SAFETY: both are variables of this process. The structure is on the stack once: code that catches an error restores the stack.
+    // SAFETY: both are variables of this process. The structure is on the stack at most once: code that catches an error
+    // restores the stack.
     unsafe {
         let replacer = &raw mut REPLACER;
         if pg_sys::error_context_stack != replacer {
@@ -67,7 +69,7 @@ pub(crate) fn give_next(sqlstate: i32) {
     }
 }
 
-/// The code that an error was given which has been caught before Postgres raised it.
+/// Removes and returns the code for an error that was caught before PostgreSQL raised it.
 pub(crate) fn take_next() -> Option<i32> {
     Some(NEXT.swap(0, Ordering::Relaxed)).filter(|sqlstate| *sqlstate != 0)
 }
@@ -86,14 +88,14 @@ unsafe extern "C-unwind" fn replace(_argument: *mut c_void) {
 
 /// Records the SQLSTATE of each error when it is raised.
 pub(crate) struct SqlstateRecorder<'a> {
-    /// Linked into Postgres's stack of error contexts.
+    /// Linked into PostgreSQL's error context stack.
     callback: Box<pg_sys::ErrorContextCallback>,
     _recorded: PhantomData<&'a Cell<i32>>,
 }
 
 impl<'a> SqlstateRecorder<'a> {
     pub(crate) fn start(recorded: &'a Cell<i32>) -> Self {
-        // SAFETY: the callback is taken off the stack before it and what it writes to are gone.
+        // SAFETY: the callback is removed from the stack before it and its target are dropped.
         unsafe {
             let mut callback = Box::new(pg_sys::ErrorContextCallback {
                 previous: pg_sys::error_context_stack,
@@ -108,14 +110,14 @@ impl<'a> SqlstateRecorder<'a> {
 
 impl Drop for SqlstateRecorder<'_> {
     fn drop(&mut self) {
-        // SAFETY: what was pushed after this one has been taken off before, or is the replacer of an error that was caught.
+        // SAFETY: every callback pushed after this one was removed before, or is the replacer of an error that was caught.
         unsafe { pg_sys::error_context_stack = self.callback.previous };
     }
 }
 
 /// Called while an error or a notice is raised.
 unsafe extern "C-unwind" fn record(recorded: *mut c_void) {
-    // SAFETY: the argument is the cell of a SqlstateRecorder that lives; the code is that of the error in progress.
+    // SAFETY: the argument is the cell of a live SqlstateRecorder; the code is that of the error in progress.
     unsafe {
         let sqlstate = pg_sys::geterrcode();
         if !SUCCESS_CLASSES.contains(&(sqlstate & CLASS_MASK)) {

@@ -1,4 +1,4 @@
-//! The extension's own tables: their owner, and a search path that contains no schema of a user.
+//! The extension's own tables: their owner, and a search path without schemas of users.
 
 use crate::catalogue::extension_relation_owner;
 use crate::error::{Error, Result};
@@ -21,8 +21,8 @@ pub fn config_owner() -> Result<pg_sys::Oid> {
     extension_relation_owner(c"collection")
 }
 
-/// Runs `work`, statements on the extension's own tables, as their owner. Each statement has to restrict itself to the caller's
-/// rows.
+/// Runs `work`, statements on the extension's own tables, as their owner. Each statement must restrict itself to the
+/// caller's rows.
 pub fn as_config_owner<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     connect(|| as_owner(config_owner()?, work))
 }

@@ -1,5 +1,5 @@
-//! The current role as the owner of what the extension keeps: conversations, runs, agents, tools. `sql/owners.sql` says why it owns
-//! them under a name, and which that is.
+//! The current role as the owner of the extension's objects: conversations, runs, agents, tools. `sql/owners.sql` explains
+//! why objects have their owner's name, and which name that is.
 
 use crate::error::{Error, Result};
 use crate::own_tables::config_owner;
@@ -12,14 +12,14 @@ use std::ffi::{CStr, c_int};
 use std::sync::Once;
 
 thread_local! {
-    /// The number of possible changes of roles since the first call of [`Owner::current`].
+    /// Number of possible changes of roles since the first call of [`Owner::current`].
     static CHANGES: Cell<u64> = const { Cell::new(0) };
 
-    /// The owner that was last found to be noted.
+    /// The last owner whose name was found to be recorded.
     static NOTED: RefCell<Option<Owner>> = const { RefCell::new(None) };
 }
 
-/// A role, with the name under which it owns what it makes.
+/// A role, with the name under which it owns objects.
 #[derive(Clone, Copy)]
 pub struct Owner {
     /// The role's OID.
@@ -29,13 +29,13 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// The role whose rights apply now.
+    /// The role whose privileges apply now.
     pub fn current() -> Result<Self> {
         Ok(Self::find()?.0)
     }
 
-    /// The same for a role that is about to make something: its name is noted, so that a role that is given the same name later owns
-    /// nothing of it.
+    /// Like [`Self::current`], for a role that is about to create an object. Its name is recorded, so that a role that gets
+    /// the same name later does not own the object.
     pub fn who_makes() -> Result<Self> {
         let (owner, is_noted) = Self::find()?;
         if !is_noted && transactions::may_write() {
@@ -44,7 +44,7 @@ impl Owner {
         Ok(owner)
     }
 
-    /// The role that has this name now, if there is one, for which something is made: its name is noted in the same way.
+    /// The role that has this name now, if any, for which an object is created. Its name is recorded in the same way.
     pub fn of_name(name: &str) -> Result<Option<Self>> {
         let find = "SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) $1::pg_catalog.name";
         let role = connect(|| Ok::<_, Error>(run(find, &[Arg::text(name)])?.oid(0, 0)))?;
@@ -69,7 +69,7 @@ impl Owner {
         Ok((owner, is_noted))
     }
 
-    /// A role, and whether its name is noted.
+    /// A role, and whether its name is recorded.
     fn look_up(role: pg_sys::Oid) -> Result<(Self, bool)> {
         let find = "SELECT rag._owner_of($1, r.rolname),
                            EXISTS (SELECT FROM rag._owner o JOIN rag._server s ON o.server OPERATOR(pg_catalog.=) s.server
@@ -78,7 +78,7 @@ impl Owner {
         let (name, is_noted) = connect(|| {
             let rows = as_extension_owner(config_owner()?, || run(find, &[Arg::new(role)]))?;
             let name = rows.name(0, 0);
-            let name = name.ok_or_else(|| Error::undefined("the role does not exist any more"))?;
+            let name = name.ok_or_else(|| Error::undefined("the role no longer exists"))?;
             Ok::<_, Error>((name, rows.boolean(0, 1) == Some(true)))
         })?;
         Ok((Self { role, name, changes_seen: CHANGES.get() }, is_noted))
@@ -93,18 +93,18 @@ impl Owner {
         Ok(())
     }
 
-    /// Whether it is the current role, and has not been renamed since.
+    /// True if it is the current role, and has not been renamed since.
     pub fn is_current(&self) -> bool {
         // SAFETY: a plain read of the session's identity.
         self.role == unsafe { pg_sys::GetUserId() } && self.changes_seen == CHANGES.get()
     }
 
-    /// Its name as columns hold it.
+    /// The name as columns store it.
     pub fn name(&self) -> &pg_sys::NameData {
         &self.name
     }
 
-    /// Its name as text.
+    /// The name as text.
     pub fn to_text(self) -> Result<String> {
         // SAFETY: a name is terminated, in the server's encoding.
         unsafe {
@@ -114,11 +114,11 @@ impl Owner {
     }
 }
 
-/// Counts changes of roles, of which ALTER ROLE RENAME is one.
+/// Counts changes of roles, for example by ALTER ROLE RENAME.
 fn watch() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
-        // What was noted in a transaction that is rolled back is not noted.
+        // A record of a transaction that is rolled back disappears.
         transactions::on_abort(|| NOTED.set(None));
         // SAFETY: the callback lives as long as the process, as the library is never unloaded.
         unsafe {

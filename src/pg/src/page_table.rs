@@ -1,20 +1,20 @@
-//! Reads the pages of a text index, which are rows of a table, without a statement for each.
+//! Reads the pages of a text index, which are rows of a table, without executing a statement for each page.
 
 use crate::error::{Error, Result};
 use crate::value::{has_wrong_type, varlena_bytes};
 use pgrx::pg_sys;
 use ragstone_core::text_index::{Damage, Pages};
 
-/// The columns that are read, with their types: segment, page and the page's bytes.
+/// The columns that are read and their types: segment, page and the page's bytes.
 const COLUMNS: [(&std::ffi::CStr, pg_sys::Oid); 3] =
     [(c"segment", pg_sys::INT8OID), (c"page", pg_sys::INT4OID), (c"data", pg_sys::BYTEAOID)];
 
-/// What is read.
+/// The snapshot for reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadAt {
-    /// What the present statement sees.
+    /// The snapshot of the current statement.
     Statement,
-    /// What the next statement of the transaction would see, with what it has written itself.
+    /// The snapshot of the next statement in the transaction, which includes the transaction's own changes.
     Now,
 }
 
@@ -23,7 +23,7 @@ pub struct PageTable {
     snapshot: pg_sys::Snapshot,
     table: pg_sys::Relation,
     index: pg_sys::Relation,
-    /// The scan's keys, without their values.
+    /// The scan keys, without their values.
     keys: [pg_sys::ScanKeyData; 2],
     /// Position of the column `data`.
     data: usize,
@@ -31,10 +31,10 @@ pub struct PageTable {
 }
 
 impl PageTable {
-    /// Opens a table. The caller has locked it, and has looked at its definition.
+    /// Opens a table. The caller has locked it and checked its definition.
     ///
     /// # Errors
-    /// 42804 where a column has another type. 55000 where the primary key is gone or is another one.
+    /// 42804 if a column has another type; 55000 if the primary key is missing or has other columns.
     pub fn open(oid: pg_sys::Oid, at: ReadAt) -> Result<Self> {
         let mut numbers = [0; COLUMNS.len()];
         for (number, (column, wanted)) in numbers.iter_mut().zip(COLUMNS) {
@@ -48,8 +48,8 @@ impl PageTable {
             }
         }
         let lock = pg_sys::AccessShareLock as i32;
-        // SAFETY: opens a table that is there, since it has columns, and gives back what it opens. The list of indexes is not
-        // used; making it sets the number of the primary key.
+        // SAFETY: the table exists, since it has columns; everything that is opened is closed. The list of indexes is not
+        // used, but computing it sets the OID of the primary key.
         let (table, index) = unsafe {
             let table = pg_sys::table_open(oid, lock);
             pg_sys::RelationGetIndexList(table);
@@ -70,7 +70,7 @@ impl PageTable {
             }
             ((*(*table).rd_att).natts as usize, keys)
         };
-        // SAFETY: registered, the snapshot lives until it is given back, at the transaction's end at the latest.
+        // SAFETY: a registered snapshot lives until it is unregistered, at the latest by the end of the transaction.
         let snapshot = unsafe {
             let is_set = at == ReadAt::Statement && pg_sys::ActiveSnapshotSet();
             pg_sys::RegisterSnapshot(if is_set {
@@ -80,7 +80,7 @@ impl PageTable {
             })
         };
         let opened = Self { snapshot, table, index, keys, data: numbers[2] as usize - 1, columns };
-        // SAFETY: the index was just opened, and an index has this row of the catalogue.
+        // SAFETY: the index was just opened, and each index has this catalogue row.
         let is_key = unsafe {
             let index = &*(*opened.index).rd_index;
             let keys = index.indkey.values.as_slice(index.indnkeyatts.max(0) as usize);
@@ -99,8 +99,8 @@ impl Pages for PageTable {
         keys[0].sk_argument = pg_sys::Datum::from(segment);
         keys[1].sk_argument = pg_sys::Datum::from(page);
         let (mut values, mut nulls) = (vec![pg_sys::Datum::null(); self.columns], vec![true; self.columns]);
-        // SAFETY: table and index are open, and the index has these two columns; there is room for all columns; `data` is a
-        // bytea. What is read is copied before the scan, which holds the row, ends.
+        // SAFETY: table and index are open, and the index has these two columns; the arrays have room for all columns;
+        // `data` is a bytea. Values are copied before the end of the scan, which owns the row.
         unsafe {
             pg_sys::check_for_interrupts!();
             let keys = keys.as_mut_ptr();
@@ -120,9 +120,9 @@ impl Pages for PageTable {
 
 impl Drop for PageTable {
     fn drop(&mut self) {
-        // While an ERROR unwinds, the transaction's own clean-up closes them.
+        // While an ERROR unwinds, the transaction's own cleanup closes them.
         if !std::thread::panicking() {
-            // SAFETY: all were opened, and are given back once. Locks stay until the transaction ends.
+            // SAFETY: all were opened, and are closed once. Locks are held until the transaction ends.
             unsafe {
                 pg_sys::UnregisterSnapshot(self.snapshot);
                 pg_sys::index_close(self.index, pg_sys::NoLock as i32);

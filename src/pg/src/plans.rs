@@ -1,9 +1,9 @@
-//! Plans that do not depend on statistics. While a worker fills a table its statistics may be those of an empty one, by which the
-//! planner would read all of it each time.
+//! Plans that do not depend on statistics. While a worker fills a table, its statistics may still be those of an empty
+//! table, and the planner would choose a sequential scan each time.
 
 use crate::switch_user::with_settings;
 
-/// Runs `work`, whose statements find their rows by an index.
+/// Runs `work`, whose statements find their rows through an index.
 pub fn by_index<T>(work: impl FnOnce() -> T) -> T {
     with_settings(&[("enable_seqscan", "off")], work)
 }

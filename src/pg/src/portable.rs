@@ -1,12 +1,12 @@
-//! Settings under which values become text that is stored or compared, in whosever session.
+//! Settings for converting values to text that is stored or compared, so that all sessions get the same text.
 
 use crate::guc::is_set_to;
 use crate::switch_user::{as_owner, with_settings};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
-/// What decides how PostgreSQL's own types are written. Text that is written so is read in the same way under any other order of
-/// dates and style of intervals.
+/// The settings that determine how PostgreSQL's own types are written. Text that is written with them reads the same under
+/// any other DateStyle and IntervalStyle.
 pub const PORTABLE: [(&CStr, &CStr); 6] = [
     (c"TimeZone", c"UTC"),
     (c"DateStyle", c"ISO"),
@@ -16,19 +16,19 @@ pub const PORTABLE: [(&CStr, &CStr); 6] = [
     (c"lc_monetary", c"C"),
 ];
 
-/// Runs `work` under settings that are the same for all sessions. Those that the session has anyway are not set, which takes longer
-/// than to look at them.
+/// Runs `work` under settings that are the same for all sessions. Settings that the session already has are not set again,
+/// because setting takes longer than reading.
 pub fn with_portable_settings<T>(work: impl FnOnce() -> T) -> T {
     let others: Vec<_> = PORTABLE
         .iter()
-        // The order of days and months, after a comma, counts for reading only.
+        // The part after a comma, the order of days and months, affects only reading.
         .filter(|(name, value)| !is_set_to(name, value))
         .filter_map(|(name, value)| Some((name.to_str().ok()?, value.to_str().ok()?)))
         .collect();
     if others.is_empty() { work() } else { with_settings(&others, work) }
 }
 
-/// Runs `work`, statements that read rows of a source for what is stored of them, as the source's owner.
+/// Runs `work`, statements that read rows of a source in order to store values from them, as the source's owner.
 pub fn as_source_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     as_owner(owner, || with_portable_settings(work))
 }

@@ -1,12 +1,12 @@
-//! Transaction control in procedures, which pgrx does not have.
+//! Transaction control in procedures, which pgrx lacks.
 
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
 
-/// Refuses a call that may not end its transaction: in a transaction block, or in a function.
+/// Returns an error if a call may not end its transaction: in a transaction block, or in a function.
 ///
 /// # Safety
-/// `fcinfo` must be the one of a CALL in progress.
+/// `fcinfo` must belong to a CALL in progress.
 pub(crate) unsafe fn check_may_commit(fcinfo: pg_sys::FunctionCallInfo, what: &str) -> Result<()> {
     // SAFETY: CALL passes a CallContext node as the call's context.
     let atomic = unsafe {
@@ -18,7 +18,7 @@ pub(crate) unsafe fn check_may_commit(fcinfo: pg_sys::FunctionCallInfo, what: &s
         return Err(Error::active_transaction(format!(
             "{what} cannot run inside a transaction block or a function"
         ))
-        .hint("CALL it by itself, or ask again and again with rag.job_pieces."));
+        .hint("CALL it outside a transaction block, or poll with rag.job_pieces."));
     }
     // SAFETY: a plain read of the transaction's state.
     if unsafe { pg_sys::GetTopTransactionIdIfAny() } != pg_sys::InvalidTransactionId {
@@ -28,7 +28,8 @@ pub(crate) unsafe fn check_may_commit(fcinfo: pg_sys::FunctionCallInfo, what: &s
     Ok(())
 }
 
-/// Ends the transaction and begins another one, which has no snapshot. Only after [`FunctionCall::check_may_commit`](crate::function::FunctionCall::check_may_commit).
+/// Commits the transaction and begins another one, which has no snapshot. Call it only after
+/// [`FunctionCall::check_may_commit`](crate::function::FunctionCall::check_may_commit).
 pub fn commit() {
     // SAFETY: the connection is closed again; an ERROR in between closes it, too.
     unsafe {
@@ -39,9 +40,9 @@ pub fn commit() {
     }
 }
 
-/// Runs `work` with a new snapshot, since a procedure has none after its transaction control.
+/// Runs `work` with a new snapshot: after transaction control, a procedure has none.
 pub fn with_snapshot<T>(work: impl FnOnce() -> T) -> T {
-    // SAFETY: the snapshot that is popped is the one that was pushed; an ERROR pops it with its transaction.
+    // SAFETY: the popped snapshot is the one that was pushed; an ERROR pops it with its transaction.
     unsafe {
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         let done = work();

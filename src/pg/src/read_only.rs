@@ -6,15 +6,15 @@ use std::ffi::{CStr, CString};
 
 const SETTING: &CStr = c"transaction_read_only";
 
-/// Postgres refuses to SET `transaction_read_only` off in a subtransaction, but before PostgreSQL 17 the check hook is not called
-/// for RESET, which restores the default. So the default is on while a value of this type lives.
+/// PostgreSQL refuses to SET `transaction_read_only` to off in a subtransaction, but before PostgreSQL 17 the check hook is
+/// not called for RESET, which restores the default. The default is therefore on while a value of this type lives.
 #[derive(Debug)]
 pub struct ReadOnly {
     default: Option<CString>,
 }
 
 impl ReadOnly {
-    /// To be created before the subtransaction, and dropped after it.
+    /// Create it before the subtransaction, and drop it after its end.
     pub fn prepare() -> Self {
         // SAFETY: the setting exists; its value is copied at once.
         let default = unsafe {
@@ -25,9 +25,9 @@ impl ReadOnly {
         Self { default }
     }
 
-    /// Makes the current subtransaction read-only; its end undoes that.
+    /// Makes the current subtransaction read-only; its end restores the former state.
     pub fn begin(&self) {
-        // SAFETY: each subtransaction puts back what it found when it began.
+        // SAFETY: at its end, each subtransaction restores the value from its beginning.
         unsafe { pg_sys::XactReadOnly = true };
     }
 }
@@ -35,7 +35,7 @@ impl ReadOnly {
 impl Drop for ReadOnly {
     fn drop(&mut self) {
         if let Some(default) = &self.default {
-            // The value is one that the setting had.
+            // The setting had this value before, so it is accepted.
             set_default(default).ok();
         }
     }
@@ -43,8 +43,8 @@ impl Drop for ReadOnly {
 
 /// Sets the value that RESET restores, not the current value.
 fn set_default(value: &CStr) -> Result<()> {
-    // SAFETY: the strings live through the call, which copies them; the value is put back. While it is off, no value is
-    // refused.
+    // SAFETY: the strings live through the call, which copies them. The variable is restored; while it is off, every value
+    // is accepted.
     let set = unsafe {
         let before = pg_sys::XactReadOnly;
         pg_sys::XactReadOnly = false;
@@ -61,6 +61,6 @@ fn set_default(value: &CStr) -> Result<()> {
         pg_sys::XactReadOnly = before;
         set
     };
-    // Below 0 if only the default was set, because the value itself was set by the transaction.
+    // Negative if only the default was set, because the transaction has set the value itself.
     if set != 0 { Ok(()) } else { Err(Error::internal("the default of transaction_read_only cannot be set")) }
 }

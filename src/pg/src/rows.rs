@@ -1,27 +1,39 @@
-//! The rows that a statement gave, whose memory is freed, and whose values are read only as what they are.
+//! The rows that a statement returned. Their memory is freed, and each value is read only as its actual type.
 
 use crate::bytes::Jsonb;
 use crate::error::{Error, Result, or_raise};
+use crate::spi_scope::Scope;
 use crate::text::{Utf8, utf8_from_datum, utf8_start_from_datum};
 use crate::value::{Value, has_wrong_type, is_passed_by_value, varlena_bytes};
 use pgrx::datum::FromDatum;
 use pgrx::pg_sys;
+use std::rc::Rc;
 
 /// The types whose values are the bytes of a text.
 const TEXT_TYPES: [pg_sys::Oid; 4] =
     [pg_sys::TEXTOID, pg_sys::VARCHAROID, pg_sys::BPCHAROID, pg_sys::JSONOID];
 
-/// Rows that a statement gave. They live at most as long as the [`connect`](crate::spi::connect) in which it ran.
+/// Rows that a statement gave. Their memory lives at most as long as the [`connect`](crate::spi::connect) in which it ran: to read them
+/// later is an error, as it is after the subtransaction was rolled back in which it ran.
 pub struct Rows {
     table: *mut pg_sys::SPITupleTable,
+    scope: Rc<Scope>,
     /// The number of rows returned, or changed by a statement that returns none.
     pub count: usize,
 }
 
 impl Rows {
+    /// The table, whose memory is there; null where a statement gives no rows.
+    fn table(&self) -> *mut pg_sys::SPITupleTable {
+        if !self.scope.has_rows() {
+            or_raise(Err(Error::internal("rows are read after their connection has ended")))
+        }
+        self.table
+    }
+
     /// The value in a row and column, both from 0, if it is not null.
     fn datum(&self, row: usize, column: usize) -> Option<pg_sys::Datum> {
-        if self.table.is_null() || row >= self.count {
+        if row >= self.count || self.table().is_null() {
             return None;
         }
         let mut is_null = false;
@@ -33,8 +45,8 @@ impl Rows {
         (!is_null).then_some(datum)
     }
 
-    /// The value in a row and column if it is not null. Raises 42804 if the column's type is none of `types`: the owner of a table
-    /// may give its columns another type at any time, and bytes must never be read as what they are not.
+    /// The value in a row and column, if it is not null. Raises 42804 if the column's type is not in `types`: the owner of
+    /// a table may change the types of its columns at any time, and bytes must never be read as another type.
     fn datum_of(&self, row: usize, column: usize, types: &[pg_sys::Oid]) -> Option<pg_sys::Datum> {
         let datum = self.datum(row, column)?;
         if !types.contains(&self.type_oid(column)) {
@@ -43,8 +55,8 @@ impl Rows {
         Some(datum)
     }
 
-    /// The value of a column of `oid` or of another type that is passed by value: its datum holds the value, and no address that would
-    /// be read, or shown as a number. Raises 42804 for a type that is passed by reference.
+    /// The value of a column of type `oid` or of another type that is passed by value. Such a datum holds the value itself,
+    /// and never an address that would be dereferenced or shown as a number. Raises 42804 for a type that is passed by reference.
     fn datum_by_value(&self, row: usize, column: usize, oid: pg_sys::Oid) -> Option<pg_sys::Datum> {
         let datum = self.datum(row, column)?;
         let found = self.type_oid(column);
@@ -60,24 +72,25 @@ impl Rows {
             let name = pg_sys::SPI_fname((*self.table).tupdesc, column as i32 + 1);
             utf8_from_datum(pg_sys::Datum::from(pg_sys::cstring_to_text(name)))
         };
-        has_wrong_type(&name, self.type_oid(column), expected)
-            .hint("A column of a table that a collection uses may have been altered. Give it its former type again.")
+        has_wrong_type(&name, self.type_oid(column), expected).hint(
+            "A column of a table that a collection uses may have been altered. Restore its former type.",
+        )
     }
 
-    /// Whether the value in a row and column is null.
+    /// True if the value in a row and column is null.
     pub fn is_null(&self, row: usize, column: usize) -> bool {
         self.datum(row, column).is_none()
     }
 
     /// A copy of a value of any type, which outlives the rows.
     pub fn value(&self, row: usize, column: usize) -> Option<Value> {
-        // SAFETY: the datum is of the type that the column says.
+        // SAFETY: the datum has the column's type.
         self.datum(row, column).map(|datum| unsafe { Value::copy(self.type_oid(column), datum) })
     }
 
-    /// The type of a column, from 0.
+    /// The type of a column, numbered from 0.
     pub fn type_oid(&self, column: usize) -> pg_sys::Oid {
-        if self.table.is_null() {
+        if self.table().is_null() {
             return pg_sys::InvalidOid;
         }
         // SAFETY: the table is valid; a column that does not exist has type InvalidOid.
@@ -109,7 +122,7 @@ impl Rows {
         self.datum_by_value(row, column, pg_sys::BOOLOID).map(|datum| datum.value() as u8 != 0)
     }
 
-    /// An `oid`, or one of its relatives that name an object.
+    /// An `oid`, or a `reg*` type.
     pub fn oid(&self, row: usize, column: usize) -> Option<pg_sys::Oid> {
         self.datum_by_value(row, column, pg_sys::OIDOID).map(|datum| pg_sys::Oid::from(datum.value() as u32))
     }
@@ -126,7 +139,7 @@ impl Rows {
         self.datum_of(row, column, &[pg_sys::NAMEOID]).map(|datum| unsafe { *datum.cast_mut_ptr() })
     }
 
-    /// The start of a `text`, at most `most` bytes in the server's encoding, and the length of the whole text.
+    /// The beginning of a `text`, at most `most` bytes in the server's encoding, and the length of the whole text.
     pub fn text_start(&self, row: usize, column: usize, most: usize) -> Option<(String, usize)> {
         let datum = self.datum_of(row, column, &TEXT_TYPES)?;
         // SAFETY: the column is text.
@@ -143,17 +156,17 @@ impl Rows {
         self.varlena(row, column, pg_sys::JSONBOID).map(Jsonb)
     }
 
-    /// A `tsvector`, after its header.
+    /// A `tsvector`, without its header.
     pub fn tsvector(&self, row: usize, column: usize) -> Option<Vec<u8>> {
         self.varlena(row, column, pg_sys::TSVECTOROID)
     }
 
     fn varlena(&self, row: usize, column: usize, oid: pg_sys::Oid) -> Option<Vec<u8>> {
-        // SAFETY: callers ask for varlena types, and the column is of that type.
+        // SAFETY: callers pass varlena types, and the column has that type.
         self.datum_of(row, column, &[oid]).map(|datum| unsafe { varlena_bytes(datum) })
     }
 
-    /// A `text[]` without its nulls.
+    /// A `text[]`, without its nulls.
     pub fn texts(&self, row: usize, column: usize) -> Option<Vec<String>> {
         Some(self.optional_texts(row, column)?.into_iter().flatten().collect())
     }
@@ -183,19 +196,22 @@ impl Rows {
 
 impl Drop for Rows {
     fn drop(&mut self) {
-        // While an ERROR unwinds, SPI's own clean-up frees the rows, and may have done so already.
-        if !self.table.is_null() && !std::thread::panicking() {
-            // SAFETY: the table is freed once, before the connection that it belongs to.
+        // While an ERROR unwinds, SPI's own clean-up frees the rows, and may have done so already. Otherwise only the connection that they
+        // belong to can free them before it ends.
+        let is_there = self.scope.has_rows() && self.scope.is_of_current_connection();
+        if !self.table.is_null() && is_there && !std::thread::panicking() {
+            // SAFETY: the table is freed once, by the connection that it belongs to, which is open.
             unsafe { pg_sys::SPI_freetuptable(self.table) };
         }
     }
 }
 
-/// The rows of the statement that SPI ran last, by its status.
+/// The rows of the last SPI statement, from its status.
 pub(super) fn rows(status: i32) -> Result<Rows> {
     if status < 0 {
         return Err(Error::internal(format!("SPI status {status}")));
     }
+    let scope = Scope::current().ok_or_else(|| Error::internal("a statement ran outside of a connection"))?;
     // SAFETY: SPI sets both for each statement.
-    unsafe { Ok(Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize }) }
+    unsafe { Ok(Rows { table: pg_sys::SPI_tuptable, scope, count: pg_sys::SPI_processed as usize }) }
 }

@@ -1,7 +1,7 @@
-//! Running SQL from inside a function: cached plans, read-only execution, rows whose memory is freed.
+//! Runs SQL from inside a function: cached plans, read-only execution, rows whose memory is freed.
 //!
-//! pgrx's own `Spi` parses and plans a statement at every call, decides by itself whether it is read-only, and keeps
-//! each result until the end. A search runs eight small statements, so planning would cost more than the search.
+//! pgrx's own `Spi` parses and plans a statement at every call, decides by itself whether the statement is read-only, and
+//! keeps each result until the end. A search runs eight small statements, so planning would cost more than the search.
 
 use crate::bytes::{Jsonb, JsonbRef};
 use crate::clock;
@@ -9,6 +9,7 @@ use crate::encoding::server_cstring;
 use crate::error::{Error, Result};
 use crate::own_sqlstate::keep_sqlstate;
 use crate::rows::{Rows, rows};
+use crate::spi_scope::Entered;
 use crate::text::utf8_datum;
 use crate::value::{Value, varlena};
 use pgrx::datum::IntoDatum;
@@ -17,14 +18,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::c_char;
 
-/// Maximum number of plans that a session keeps. A search of one collection needs about ten.
+/// Maximum number of plans that a session keeps. Searching one collection needs about ten.
 const MAX_KEPT_PLANS: usize = 256;
 
 thread_local! {
-    /// Kept plans by their text and argument types. Postgres itself notices when one is out of date.
+    /// Kept plans by statement text and argument types. PostgreSQL itself replans a plan that is out of date.
     static PLANS: RefCell<HashMap<(String, Vec<pg_sys::Oid>), pg_sys::SPIPlanPtr>> = RefCell::new(HashMap::new());
 
-    /// Number of running statements: one may call a function that runs another.
+    /// Number of statements in progress: a statement may call a function that runs another one.
     static RUNNING_STATEMENTS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -36,7 +37,7 @@ pub struct Arg {
 }
 
 impl Arg {
-    /// A value of a type that pgrx knows; the datum is made in the current memory context.
+    /// A value of a type that pgrx knows. The datum is created in the current memory context.
     pub fn new<T: IntoDatum>(value: T) -> Self {
         Self { oid: T::type_oid(), datum: value.into_datum() }
     }
@@ -61,17 +62,17 @@ impl Arg {
         Self { oid: pg_sys::JSONBOID, datum: value.map(|value| varlena(&value.0)) }
     }
 
-    /// A varlena type of which these are the bytes after its header.
+    /// A value of a varlena type, from its bytes without the header.
     pub fn varlena(oid: pg_sys::Oid, bytes: &[u8]) -> Self {
         Self { oid, datum: Some(varlena(bytes)) }
     }
 
-    /// The same, or null.
+    /// Like [`Self::varlena`], or null.
     pub fn varlena_or_null(oid: pg_sys::Oid, bytes: Option<&[u8]>) -> Self {
         Self { oid, datum: bytes.map(varlena) }
     }
 
-    /// A `timestamptz`, of microseconds since 1970.
+    /// A `timestamptz`, from microseconds since 1970.
     pub fn timestamptz(microseconds: i64) -> Self {
         let datum = pg_sys::Datum::from(clock::to_postgres(microseconds));
         Self { oid: pg_sys::TIMESTAMPTZOID, datum: Some(datum) }
@@ -87,7 +88,7 @@ impl Arg {
         Self { oid: pg_sys::NAMEOID, datum: Some(pg_sys::Datum::from(std::ptr::from_ref(name))) }
     }
 
-    /// The value of a type that is passed as 64 bits, if it is not null.
+    /// The value, if it is not null, of an argument whose type is passed as 64 bits.
     pub fn int8(&self) -> Option<i64> {
         self.datum.map(|datum| datum.value() as i64)
     }
@@ -103,14 +104,19 @@ impl Arg {
     }
 }
 
-/// Runs `work`, in which statements may run, with a memory context of its own.
+/// Runs `work`, in which statements may run, with a memory context of its own. Rows that `work` returns cannot be read.
 pub fn connect<T>(work: impl FnOnce() -> T) -> T {
-    keep_sqlstate(|| Spi::connect(|_| work()))
+    keep_sqlstate(|| {
+        Spi::connect(|_| {
+            let _entered = Entered::connection();
+            work()
+        })
+    })
 }
 
-/// Runs `work`, SELECTs that see everything committed by now, also in a transaction of isolation level REPEATABLE READ.
+/// Runs `work`, SELECTs that see everything committed until now, even in a REPEATABLE READ transaction.
 pub fn with_latest_snapshot<T>(work: impl FnOnce() -> T) -> T {
-    // SAFETY: the snapshot that is popped is the one that was pushed; an ERROR's own clean-up pops it as well.
+    // SAFETY: the popped snapshot is the one that was pushed; an ERROR's own cleanup pops it as well.
     unsafe {
         pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
         let done = work();
@@ -124,12 +130,12 @@ pub fn select(sql: &str, args: &[Arg]) -> Result<Rows> {
     run_kept(sql, args, true)
 }
 
-/// Runs a statement with a kept plan; it sees what the transaction has done so far.
+/// Runs a statement with a kept plan. It sees the transaction's own changes.
 pub fn run(sql: &str, args: &[Arg]) -> Result<Rows> {
     run_kept(sql, args, false)
 }
 
-/// Raises the errors of a statement that Postgres finds without running it.
+/// Checks a statement without running it; raises the errors that PostgreSQL finds.
 pub fn check_statement(sql: &str, types: &[pg_sys::Oid]) -> Result<()> {
     let text = server_cstring(sql)?;
     let mut types = types.to_vec();
@@ -138,7 +144,7 @@ pub fn check_statement(sql: &str, types: &[pg_sys::Oid]) -> Result<()> {
     Ok(())
 }
 
-/// Runs a statement whose plan is not kept, a DDL statement for instance.
+/// Runs a statement whose plan is not kept, for example a DDL statement.
 pub fn run_once(sql: &str) -> Result<Rows> {
     let text = server_cstring(sql)?;
     let _running = RunningStatement::start();
@@ -164,15 +170,15 @@ fn run_kept(sql: &str, args: &[Arg], read_only: bool) -> Result<Rows> {
     rows(status)
 }
 
-/// A kept plan, made for all values of its arguments: what is best for one query is here best for the others too, and
-/// a plan for each value would be made anew at each call.
+/// A kept, generic plan: the best plan for one query here is also the best for the others, and a custom plan would be made
+/// again at each call.
 pub(super) fn plan(sql: &str, args: &[Arg]) -> Result<pg_sys::SPIPlanPtr> {
     let key = (sql.to_owned(), args.iter().map(|arg| arg.oid).collect::<Vec<_>>());
     if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&key).copied()) {
         return Ok(plan);
     }
     let text = server_cstring(sql)?;
-    // SAFETY: text and types live through the call; a plan that is kept belongs to the session.
+    // SAFETY: text and types live through the call; a kept plan belongs to the session.
     let plan = unsafe {
         let plan = pg_sys::SPI_prepare_cursor(
             text.as_ptr(),
@@ -193,13 +199,13 @@ pub(super) fn plan(sql: &str, args: &[Arg]) -> Result<pg_sys::SPIPlanPtr> {
         old
     });
     for plan in old.into_values() {
-        // SAFETY: each plan was kept once, and none is running.
+        // SAFETY: each plan was kept once, and none is in progress.
         unsafe { pg_sys::SPI_freeplan(plan) };
     }
     Ok(plan)
 }
 
-/// Counts a statement as running until it is dropped, also by an ERROR.
+/// Counts a statement as in progress until it is dropped, also by an ERROR.
 struct RunningStatement;
 
 impl RunningStatement {

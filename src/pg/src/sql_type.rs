@@ -1,13 +1,13 @@
-//! What pgrx asks of a Rust type that stands for an SQL type, the same for each.
+//! The common implementation of pgrx's traits for Rust types that represent SQL types.
 
 use crate::error::{Error, or_raise};
 
-/// Where a function that is not STRICT is given a null for an argument that is no [`Option`].
+/// Raises an error when a function that is not STRICT gets a null for an argument that is not an [`Option`].
 pub fn refuse_null<T>() -> T {
     or_raise(Err(Error::internal("null given to an argument that is not nullable")))
 }
 
-/// Makes a type that implements `FromDatum` for the SQL type an argument of functions.
+/// Makes a type that implements `FromDatum` usable as an argument of SQL functions.
 macro_rules! argument {
     ($rust:ident, $sql:literal) => {
         const _: () = {
@@ -38,8 +38,8 @@ macro_rules! argument {
 }
 pub(super) use argument;
 
-/// Makes a type around one field an argument and a result of functions, and a value of statements: `$read` makes the
-/// field of a valid datum that is not null, `$write` a datum of the field in the current memory context.
+/// Makes a type with one field usable as an argument and result of functions, and as a value of statements. `$read`
+/// converts a valid, non-null datum to the field; `$write` converts the field to a datum in the current memory context.
 macro_rules! value {
     ($rust:ident, $sql:literal, $oid:expr, $read:path, $write:path) => {
         crate::sql_type::argument!($rust, $sql);
@@ -73,7 +73,7 @@ macro_rules! value {
             // SAFETY: returns a datum of the type that RETURN_SQL names.
             unsafe impl BoxRet for $rust {
                 unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
-                    // SAFETY: the datum is freshly made in the caller's memory context.
+                    // SAFETY: the datum was just created in the caller's memory context.
                     unsafe { fcinfo.return_raw_datum($write(&self.0)) }
                 }
             }

@@ -1,32 +1,33 @@
-//! Runs work as another role and with other settings. Both are restored however the work ends.
+//! Runs work as another role and with other settings, and restores both in every case.
 
 use crate::error::{Error, or_raise};
 use pgrx::pg_sys;
 use std::ffi::CString;
 
 /// Runs `work` as `owner`, with a search path that contains no object of a user. Code that the owner has attached to tables
-/// (triggers, checks, index expressions) runs as the owner, and cannot change the session. Row-level security that is forced on the
-/// owner does not apply: what searches see is decided by the policies for whoever searches, and an index must not be emptied by one.
+/// (triggers, checks, index expressions) runs as the owner and cannot change the session. Row-level security that is forced
+/// on the owner does not apply: the policies for the searching role decide what a search returns, and a policy must not
+/// empty an index.
 pub fn as_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     let _identity = Identity::switch(owner);
     with_settings(&[("search_path", "pg_catalog, pg_temp")], work)
 }
 
-/// Runs `work`, a statement that names every object with its schema, as the owner of the extension's tables. The search path is
-/// not changed: to set and reset it would take longer than to insert a row.
+/// Runs `work`, a statement that names every object with its schema, as the owner of the extension's tables. The search
+/// path is not changed: setting and resetting it would take longer than inserting a row.
 pub fn as_extension_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     let _identity = Identity::switch(owner);
     work()
 }
 
-/// Runs `work` as the current role, which it cannot change: SET ROLE, RESET ROLE and SET SESSION AUTHORIZATION are refused, as in a
-/// SECURITY DEFINER function.
+/// Runs `work` as the current role, which `work` cannot change: SET ROLE, RESET ROLE and SET SESSION AUTHORIZATION are
+/// refused, as in a SECURITY DEFINER function.
 pub fn without_role_change<T>(work: impl FnOnce() -> T) -> T {
     let _identity = Identity::forbid_change();
     work()
 }
 
-/// Runs `work` with settings that are restored afterwards. Works on a standby, where SET by SPI does not.
+/// Runs `work` with settings that are restored afterwards. It works on a standby, where SET through SPI does not.
 pub fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() -> T) -> T {
     let _level = SettingsLevel::open();
     for (name, value) in settings {
@@ -35,17 +36,17 @@ pub fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() -> T) -> 
     work()
 }
 
-/// Sets a setting for the process's lifetime. For background workers, outside of a transaction.
+/// Sets a setting for the process's lifetime, for background workers outside a transaction.
 pub fn set_for_session(name: &str, value: &str) {
     or_raise(set_as(name, value, pg_sys::GucAction::GUC_ACTION_SET));
 }
 
-/// Sets a setting for the session, as SET does: undone where the transaction is rolled back.
+/// Sets a setting for the session, as SET does: a rollback of the transaction undoes it.
 pub fn set_in_transaction(name: &str, value: &str) -> Result<(), Error> {
     set_as(name, value, pg_sys::GucAction::GUC_ACTION_SET)
 }
 
-/// Sets a setting until the transaction has ended, as SET LOCAL does.
+/// Sets a setting until the end of the transaction, as SET LOCAL does.
 pub fn set_local(name: &str, value: &str) -> Result<(), Error> {
     set_as(name, value, pg_sys::GucAction::GUC_ACTION_LOCAL)
 }
@@ -73,7 +74,7 @@ fn set_as(name: &str, value: &str, action: pg_sys::GucAction::Type) -> Result<()
     Ok(())
 }
 
-/// The role before a switch, and what it may not do.
+/// The role and security context before a switch.
 struct Identity {
     user: pg_sys::Oid,
     context: i32,
@@ -108,12 +109,12 @@ impl Identity {
 
 impl Drop for Identity {
     fn drop(&mut self) {
-        // SAFETY: restores what was read in `switch`; never raises.
+        // SAFETY: restores the values that `switch` read; never raises.
         unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) };
     }
 }
 
-/// A nesting level of settings. On an ERROR the transaction's or subtransaction's own abort unwinds it.
+/// A nesting level of settings. After an ERROR, the abort of the transaction or subtransaction unwinds it.
 struct SettingsLevel(i32);
 
 impl SettingsLevel {

@@ -1,4 +1,4 @@
-//! SQL text in the server's encoding as Rust's UTF-8, and back.
+//! Converts SQL text in the server's encoding to Rust's UTF-8, and back.
 
 use crate::encoding::{accepts_utf8, with_question_marks};
 use crate::error::{Error, Result, or_raise};
@@ -9,13 +9,30 @@ use pgrx::pg_sys;
 use std::borrow::Cow;
 use std::ffi::c_char;
 
+/// Longest text that is a key of a B-tree, with room for the rest of its row: PostgreSQL takes 2,704 bytes.
+const MAX_INDEXED_BYTES: usize = 1000;
+
 /// A `text` value, whatever the encoding of the database.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Utf8(pub String);
 
-/// The text of an argument that must be given; `name` is the argument's.
+/// The text of a required argument; `name` is the argument's name.
 pub fn required(value: Option<Utf8>, name: &str) -> Result<String> {
     given(value, name).map(|value| value.0)
+}
+
+/// Refuses a text, given as the argument `name`, that is too long to be found by an index.
+///
+/// # Errors
+/// 22023.
+pub fn check_indexable(text: &str, name: &str) -> Result<()> {
+    if text.len() <= MAX_INDEXED_BYTES {
+        return Ok(());
+    }
+    Err(Error::bad_argument(format!(
+        "{name} must have at most {MAX_INDEXED_BYTES} bytes, not {}",
+        text.len()
+    )))
 }
 
 /// The text of an argument, or the argument's default where it is NULL.
@@ -35,11 +52,11 @@ impl From<&str> for Utf8 {
     }
 }
 
-/// What replaces a character that is not valid in a `text`.
+/// Replaces a character that a `text` cannot contain.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// The text without what this database cannot store: U+FFFD replaces NUL, and a question mark each character that the
-/// database's encoding does not have. Needs a transaction, as conversions are looked up in the catalogue.
+/// Replaces characters that this database cannot store: NUL by U+FFFD, and each character that the database's encoding
+/// lacks by a question mark. Needs a transaction, because conversions are looked up in the catalogue.
 pub fn replace_unencodable<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     let text = text.into();
     let text = if text.contains('\0') {
@@ -50,7 +67,7 @@ pub fn replace_unencodable<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     if text.is_ascii() || accepts_utf8() { text } else { Cow::Owned(with_question_marks(&text)) }
 }
 
-/// The same for JSON text, in which a character may also be written as an escape.
+/// Like [`replace_unencodable`], for JSON text, in which a character may also be written as an escape.
 pub fn replace_unencodable_in_json(json: &str) -> String {
     if !json.contains("\\u") {
         return replace_unencodable(json).into_owned();
@@ -61,7 +78,7 @@ pub fn replace_unencodable_in_json(json: &str) -> String {
         plain.push_str(&rest[..at]);
         let (escape, character) = parse_escape(&rest[at..]);
         match character {
-            // An escape of an ASCII character may be needed for the syntax of JSON.
+            // JSON's syntax may require the escape of an ASCII character.
             Some(character) if character.is_ascii() && character != '\0' => plain.push_str(escape),
             Some('\0') => plain.push(REPLACEMENT),
             Some(character) => plain.push(character),
@@ -73,8 +90,8 @@ pub fn replace_unencodable_in_json(json: &str) -> String {
     replace_unencodable(plain).into_owned()
 }
 
-/// The escape at the start of a text, and the character that it encodes if it is a `\u` escape. An unpaired surrogate counts as
-/// U+FFFD.
+/// The escape at the beginning of a text, and the character that it encodes if it is a `\u` escape. An unpaired surrogate
+/// counts as U+FFFD.
 fn parse_escape(text: &str) -> (&str, Option<char>) {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
@@ -96,8 +113,7 @@ fn parse_escape(text: &str) -> (&str, Option<char>) {
 
 /// A `text` datum in the server's encoding, in the current memory context.
 pub fn utf8_datum(text: &str) -> pg_sys::Datum {
-    // SAFETY: both functions read exactly the length that they are given; pg_any_to_server answers its argument or a
-    // NUL-terminated copy.
+    // SAFETY: both functions read exactly the given length; pg_any_to_server returns its argument or a NUL-terminated copy.
     unsafe {
         let bytes = text.as_ptr().cast::<c_char>();
         let length = text.len() as i32;
@@ -107,7 +123,7 @@ pub fn utf8_datum(text: &str) -> pg_sys::Datum {
     }
 }
 
-/// The UTF-8 of a `text` datum. Raises 22021 where the bytes are not text.
+/// The UTF-8 text of a `text` datum. Raises 22021 if the bytes are not valid text.
 ///
 /// # Safety
 /// The datum must be a valid, non-null `text`.
@@ -124,12 +140,12 @@ pub unsafe fn utf8_from_datum(datum: pg_sys::Datum) -> String {
     }
 }
 
-/// The same for at most `most` bytes of it, cut at a character; and the length of the whole text in bytes.
+/// Like [`utf8_from_datum`], for at most `most` bytes, cut at a character. Also returns the length of the whole text in bytes.
 ///
 /// # Safety
-/// As above.
+/// The datum must be a valid, non-null `text`.
 pub unsafe fn utf8_start_from_datum(datum: pg_sys::Datum, most: usize) -> (String, usize) {
-    // SAFETY: the caller vouches for the datum; pg_mbcliplen reads no more than the length that it is given.
+    // SAFETY: the caller vouches for the datum; pg_mbcliplen reads no more than the given length.
     unsafe {
         let varlena = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
         let bytes = pgrx::varlena::varlena_to_byte_slice(varlena);
@@ -141,7 +157,7 @@ pub unsafe fn utf8_start_from_datum(datum: pg_sys::Datum, most: usize) -> (Strin
     }
 }
 
-/// The UTF-8 of bytes in the server's encoding.
+/// The UTF-8 text of bytes in the server's encoding.
 fn utf8_from_bytes(bytes: &[u8]) -> Result<String, Error> {
     if bytes.is_ascii() || accepts_utf8() {
         return std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| {
@@ -150,7 +166,7 @@ fn utf8_from_bytes(bytes: &[u8]) -> Result<String, Error> {
             .hint("Convert it with convert_from(bytes, encoding), or use a database with the encoding UTF8.")
         });
     }
-    // SAFETY: the function reads exactly the length that it is given and answers a NUL-terminated copy.
+    // SAFETY: the function reads exactly the given length and returns a NUL-terminated copy.
     let converted = unsafe {
         let converted = pg_sys::pg_server_to_any(
             bytes.as_ptr().cast(),

@@ -3,8 +3,8 @@
 use crate::error::Result;
 use crate::spi::{Arg, select};
 
-/// The configurations of these names as statements name them: with their schema, unless that is pg_catalog. None where there is no such
-/// configuration.
+/// The configurations with these names, as statements write them: with their schema, unless it is pg_catalog. `None` for a
+/// name without a configuration.
 pub fn configurations(names: &[&str]) -> Result<Vec<Option<String>>> {
     let rows = select(
         "SELECT (SELECT c.oid::pg_catalog.regconfig::pg_catalog.text FROM pg_catalog.pg_ts_config c
@@ -15,7 +15,7 @@ pub fn configurations(names: &[&str]) -> Result<Vec<Option<String>>> {
     Ok((0..rows.count).map(|row| rows.text(row, 0)).collect())
 }
 
-/// Which of these configurations have words that PostgreSQL's own parser finds. It has the same number in all versions
+/// Tells for each configuration whether it uses PostgreSQL's own parser, which has the same OID in all versions
 /// (`src/include/catalog/pg_ts_parser.dat`).
 ///
 /// # Errors

@@ -1,10 +1,10 @@
-//! Cancels work that takes too long, without ending the surrounding statement. `statement_timeout` cannot do that: it has no effect
-//! if it is set inside a statement, and it ends the whole statement.
+//! Cancels work that takes too long, without ending the surrounding statement. `statement_timeout` cannot do this: it has
+//! no effect if it is set inside a statement, and it ends the whole statement.
 //!
-//! Postgres cancels running code in one way: by the flag that Ctrl-C sets. A limit sets this flag from a timeout registered with
-//! Postgres, and records that it did. All other cancels set it through SIGINT (a user's cancel, `statement_timeout`), and these are
-//! counted while a limit is active, so that one at the same moment is not mistaken for the limit. `lock_timeout` sends SIGINT as well,
-//! but is no cancel: what it ends has an error of its own.
+//! PostgreSQL cancels running code in one way: by the flag that Ctrl-C sets. A limit sets this flag from a timeout that is
+//! registered with PostgreSQL, and records that it did. All other cancels set it through SIGINT (a user's cancel,
+//! `statement_timeout`). SIGINTs are counted while a limit is active, so that a cancel at the same time is not mistaken for
+//! the limit. `lock_timeout` sends SIGINT as well, but is not a cancel: it ends work with its own error.
 
 use crate::major_version::{LOCK_TIMEOUT, NEW_TIMEOUT, STATEMENT_TIMEOUT};
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
@@ -23,46 +23,46 @@ unsafe extern "C-unwind" {
     fn get_timeout_indicator(id: c_int, reset: bool) -> bool;
 }
 
-/// Whether the active limit has expired.
+/// True once the active limit has expired.
 static EXPIRED: AtomicBool = AtomicBool::new(false);
 
-/// The number of SIGINTs received while limits were active.
+/// Number of SIGINTs received while limits were active.
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
 
-/// Postgres's handler of SIGINT, while it is replaced.
+/// PostgreSQL's SIGINT handler, while it is replaced.
 static INTERRUPT_HANDLER: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// When the active limit expires. Limits may be nested: the one that expires first is active.
+    /// When the active limit expires. Limits may be nested; the active one is the one that expires first.
     static NEAREST_END: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// What has cancelled some work.
+/// The cause of a cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Canceller {
-    /// Nothing: an error with this SQLSTATE is the work's own.
+    /// There was none: an error with this SQLSTATE comes from the work itself.
     Nobody,
     /// The limit.
     Limit,
-    /// The user, a setting, or an outer limit; perhaps the limit at the same moment.
+    /// The user, a setting or an outer limit, perhaps at the same time as the limit.
     Other,
 }
 
-/// Runs `work`, which is cancelled (57014) when it takes longer than `limit`. `canceller` is set to what cancelled it, also if the
-/// work raised an error, or caught the cancel.
+/// Runs `work`, and cancels it (57014) if it takes longer than `limit`. `canceller` is set to the cause of a cancel, even
+/// if `work` raised an error or caught the cancel.
 pub fn within<T>(limit: Duration, canceller: &Cell<Canceller>, work: impl FnOnce() -> T) -> T {
     let _limit = ActiveLimit::start(limit, canceller);
     work()
 }
 
-/// `statement_timeout`, which Postgres itself enforces for statements of clients only; none if it is off.
+/// The value of `statement_timeout`, which PostgreSQL itself enforces only for statements of clients; `None` if it is off.
 pub fn statement_timeout() -> Option<Duration> {
     // SAFETY: a plain read of a setting.
     let milliseconds = unsafe { pg_sys::StatementTimeout };
     (milliseconds > 0).then(|| Duration::from_millis(milliseconds.unsigned_abs().into()))
 }
 
-/// Raises Postgres's own error if `statement_timeout` expired at the same moment as a limit.
+/// Raises PostgreSQL's own error if `statement_timeout` expired at the same time as a limit.
 pub fn serve_statement_timeout() {
     // SAFETY: a plain read.
     if unsafe { pg_guard_ffi_boundary(|| get_timeout_indicator(STATEMENT_TIMEOUT, false)) } {
@@ -70,15 +70,15 @@ pub fn serve_statement_timeout() {
     }
 }
 
-/// A limit, which ends when this is dropped, also by an ERROR.
+/// An active limit, which ends when it is dropped, also by an ERROR.
 struct ActiveLimit<'a> {
     canceller: &'a Cell<Canceller>,
-    /// The end of the limit around this one.
+    /// The end of the enclosing limit.
     outer: Option<Instant>,
-    /// Whether this one ends before that.
+    /// True if this limit ends before the enclosing one.
     nearest: bool,
     interrupts: u32,
-    /// What handled SIGINT before the outermost limit.
+    /// The SIGINT handler before the outermost limit.
     handler: Option<libc::sigaction>,
 }
 
@@ -113,10 +113,10 @@ impl Drop for ActiveLimit<'_> {
         if self.nearest {
             EXPIRED.store(false, Ordering::Relaxed);
             if over && !interrupted {
-                // The work may have ended before it noticed the cancel, which must not cancel what follows.
+                // The work may have ended before it noticed the cancel, which must not cancel later code.
                 // SAFETY: a flag of this process, which signal handlers write.
                 unsafe { (&raw mut pg_sys::QueryCancelPending).write_volatile(0) };
-                // Unless a SIGINT arrived between the two lines.
+                // A SIGINT may have arrived since `interrupted` was read.
                 if INTERRUPTS.load(Ordering::Relaxed) != self.interrupts {
                     cancel();
                 }
@@ -127,7 +127,7 @@ impl Drop for ActiveLimit<'_> {
             }
         }
         if let Some(handler) = &self.handler {
-            // SAFETY: restores the handler that was there before.
+            // SAFETY: restores the former handler.
             unsafe { libc::sigaction(libc::SIGINT, handler, std::ptr::null_mut()) };
         }
     }
@@ -160,7 +160,7 @@ pub fn timeout() -> c_int {
     TIMEOUT.load(Ordering::Relaxed) as c_int
 }
 
-/// Runs in Postgres's handler of SIGALRM, which has set the process's latch.
+/// Runs in PostgreSQL's SIGALRM handler, which has set the process's latch.
 extern "C" fn limit_expired() {
     EXPIRED.store(true, Ordering::Relaxed);
     cancel();
@@ -174,7 +174,7 @@ fn cancel() {
     }
 }
 
-/// Code that catches the cancel (`EXCEPTION WHEN query_canceled`) is cancelled again as soon as it goes on.
+/// Cancels code that catches the cancel (`EXCEPTION WHEN query_canceled`) again as soon as it continues.
 extern "C-unwind" fn subtransaction_ended(
     event: pg_sys::SubXactEvent::Type,
     _id: pg_sys::SubTransactionId,
@@ -186,10 +186,10 @@ extern "C-unwind" fn subtransaction_ended(
     }
 }
 
-/// Installs a handler that counts SIGINTs and calls Postgres's; returns Postgres's.
+/// Installs a handler that counts SIGINTs and calls PostgreSQL's handler; returns PostgreSQL's handler.
 fn count_interrupts() -> Option<libc::sigaction> {
     let mut handler = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: reads the handler in force, and sets one with the same mask and flags that calls it.
+    // SAFETY: reads the current handler, and sets one with the same mask and flags that calls it.
     unsafe {
         if libc::sigaction(libc::SIGINT, std::ptr::null(), handler.as_mut_ptr()) != 0 {
             return None;
@@ -214,7 +214,7 @@ extern "C" fn interrupted(signal: c_int) {
         INTERRUPTS.fetch_add(1, Ordering::Relaxed);
     }
     let handler = INTERRUPT_HANDLER.load(Ordering::Relaxed);
-    // SAFETY: the handler that was in force is a function of one argument; it was stored before this one was set.
+    // SAFETY: the former handler is a function of one argument; it was stored before this handler was set.
     unsafe {
         let handler = std::mem::transmute::<usize, extern "C" fn(c_int)>(handler);
         handler(signal);

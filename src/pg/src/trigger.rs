@@ -5,12 +5,12 @@ use crate::text::utf8_from_datum;
 use crate::value::varlena_bytes;
 use pgrx::pg_sys;
 
-/// What happened to a table.
+/// The event that fired a trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// Rows were added.
+    /// Rows were inserted.
     Insert,
-    /// Rows were changed.
+    /// Rows were updated.
     Update,
     /// Rows were deleted.
     Delete,
@@ -28,7 +28,7 @@ pub struct TriggerCall {
 #[derive(Clone, Copy)]
 pub struct Row(*mut pg_sys::TupleTableSlot);
 
-/// A column as the table has it now.
+/// A column in the table's current definition.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
     number: i16,
@@ -42,9 +42,9 @@ impl TriggerCall {
     /// The call, if the function was called as a trigger.
     ///
     /// # Safety
-    /// `fcinfo` must be the one of a call in progress.
+    /// `fcinfo` must belong to a call in progress.
     pub(crate) unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Option<Self> {
-        // SAFETY: a trigger's context is a node whose tag says so.
+        // SAFETY: a trigger's context is a node with a tag that identifies it.
         unsafe {
             let context = (*fcinfo).context;
             let called = !context.is_null() && (*context).type_ == pg_sys::NodeTag::T_TriggerData;
@@ -52,7 +52,7 @@ impl TriggerCall {
         }
     }
 
-    /// What happened.
+    /// The event.
     pub fn event(self) -> Event {
         match self.bits() & pg_sys::TRIGGER_EVENT_OPMASK {
             pg_sys::TRIGGER_EVENT_INSERT => Event::Insert,
@@ -62,7 +62,7 @@ impl TriggerCall {
         }
     }
 
-    /// Whether it is called once for each row.
+    /// True for a row-level trigger.
     pub fn is_for_row(self) -> bool {
         self.bits() & pg_sys::TRIGGER_EVENT_ROW != 0
     }
@@ -72,7 +72,7 @@ impl TriggerCall {
         unsafe { (*self.data).tg_event }
     }
 
-    /// Of a row trigger: the row to be inserted, or the new version of a row.
+    /// In a row-level trigger: the row to be inserted, or the new version of a row.
     pub fn new_row(self) -> Option<Row> {
         // SAFETY: the slots live through the call.
         unsafe {
@@ -84,14 +84,14 @@ impl TriggerCall {
         }
     }
 
-    /// Of a row trigger: the former version of a row.
+    /// In a row-level trigger: the old version of a row.
     pub fn old_row(self) -> Option<Row> {
         // SAFETY: the slots live through the call.
         let slot = || Row(unsafe { (*self.data).tg_trigslot });
         (self.event() != Event::Insert).then(slot)
     }
 
-    /// Of a BEFORE row trigger: the result that leaves the change as it is.
+    /// In a BEFORE row-level trigger: the result that leaves the change as it is.
     pub fn unchanged(self) -> pg_sys::Datum {
         // SAFETY: the tuples live through the call.
         unsafe {
@@ -101,12 +101,12 @@ impl TriggerCall {
         }
     }
 
-    /// Of a BEFORE row trigger: the result with another value in a column of type `name`. It lives in the memory context that is current.
+    /// In a BEFORE row-level trigger: the result with another value in a column of type `name`, in the current memory context.
     pub fn with_name(self, column: Column, name: &pg_sys::NameData) -> pg_sys::Datum {
         let mut number = i32::from(column.number);
         let mut value = pg_sys::Datum::from(std::ptr::from_ref(name));
         let mut is_null = false;
-        // SAFETY: the tuple is of the table, as the column is, and the value is copied.
+        // SAFETY: tuple and column belong to the table, and the value is copied.
         unsafe {
             let descriptor = (*(*self.data).tg_relation).rd_att;
             let tuple: pg_sys::HeapTuple = self.unchanged().cast_mut_ptr();
@@ -127,9 +127,9 @@ impl TriggerCall {
         unsafe { (*(*self.data).tg_relation).rd_id }
     }
 
-    /// The arguments that the trigger was created with.
+    /// The arguments with which the trigger was created.
     pub fn arguments(self) -> Vec<String> {
-        // SAFETY: the trigger has as many terminated arguments as it says, in the server's encoding.
+        // SAFETY: the trigger has this number of terminated arguments, in the server's encoding.
         unsafe {
             let trigger = (*self.data).tg_trigger;
             (0..usize::try_from((*trigger).tgnargs).unwrap_or_default())
@@ -144,7 +144,7 @@ impl TriggerCall {
     /// A column of the table.
     pub fn column(self, name: &str) -> Option<Column> {
         let name = server_cstring(name).ok()?;
-        // SAFETY: look-ups by OID and by a terminated name; zero is no column.
+        // SAFETY: look-ups by OID and by a terminated name; zero is not a column.
         unsafe {
             let number = pg_sys::get_attnum(self.relation(), name.as_ptr());
             if number <= 0 {
@@ -157,10 +157,10 @@ impl TriggerCall {
         }
     }
 
-    /// Calls `each` with the old and the new version of every row, as far as they exist. Both transition tables of an UPDATE are
-    /// filled row by row, so they have the same order.
+    /// Calls `each` with the old and the new version of every row, if they exist. PostgreSQL fills both transition tables
+    /// of an UPDATE row by row, so they have the same order.
     pub fn for_each(self, mut each: impl FnMut(Option<Row>, Option<Row>)) {
-        // SAFETY: tables and slots live through the call; a table that the event has not is null.
+        // SAFETY: tables and slots live through the call; a table that the event lacks is null.
         unsafe {
             let data = &*self.data;
             if self.is_for_row() {
@@ -190,16 +190,16 @@ impl Row {
     /// A column's value, if it is not null.
     pub fn value(self, column: Column) -> Option<pg_sys::Datum> {
         let mut is_null = false;
-        // SAFETY: the slot holds a row of the table that the column is of.
+        // SAFETY: the slot holds a row of the column's table.
         let datum = unsafe { pg_sys::slot_getattr(self.0, i32::from(column.number), &mut is_null) };
         (!is_null).then_some(datum)
     }
 
-    /// A column's value as its type writes it, if it is not null.
+    /// A column's value in its type's text form, if it is not null.
     pub fn text(self, column: Column) -> Option<String> {
         let datum = self.value(column)?;
         let (mut function, mut is_varlena) = (pg_sys::InvalidOid, false);
-        // SAFETY: the datum is of the column's type; what an output function returns is a terminated string.
+        // SAFETY: the datum has the column's type; an output function returns a terminated string.
         unsafe {
             pg_sys::getTypeOutputInfo(column.type_oid, &mut function, &mut is_varlena);
             let text = pg_sys::OidOutputFunctionCall(function, datum);
@@ -207,11 +207,11 @@ impl Row {
         }
     }
 
-    /// Whether a column has the same bytes in another row.
+    /// True if a column has the same bytes in another row.
     pub fn same(self, other: Self, column: Column) -> bool {
         match (self.value(column), other.value(column)) {
             (None, None) => true,
-            // SAFETY: both are of the column's type.
+            // SAFETY: both have the column's type.
             (Some(one), Some(two)) => unsafe { same(one, two, column) },
             _ => false,
         }
@@ -222,7 +222,7 @@ unsafe fn same(one: pg_sys::Datum, two: pg_sys::Datum, column: Column) -> bool {
     if column.by_value {
         return one == two;
     }
-    // SAFETY: as promised by the caller: a type of fixed length has as many bytes, others are varlenas.
+    // SAFETY: as promised by the caller: a type of fixed length has that many bytes, other types are varlenas.
     unsafe {
         let (first, second) = (one.cast_mut_ptr::<u8>(), two.cast_mut_ptr::<u8>());
         let bytes = |pointer: *mut u8, length| std::slice::from_raw_parts(pointer, length);
@@ -230,7 +230,7 @@ unsafe fn same(one: pg_sys::Datum, two: pg_sys::Datum, column: Column) -> bool {
             return bytes(first, length) == bytes(second, length);
         }
         let stored = |pointer: *mut u8| bytes(pointer, pgrx::varsize_any(pointer.cast()));
-        // A toasted value is mostly the same one in both rows: then its content need not be fetched.
+        // A toasted value is usually the same in both rows, and its content need not be fetched then.
         stored(first) == stored(second) || varlena_bytes(one) == varlena_bytes(two)
     }
 }
@@ -247,7 +247,7 @@ impl Reader {
         if table.is_null() {
             return None;
         }
-        // SAFETY: the table lives through the trigger's call; others may read it by pointers of their own.
+        // SAFETY: the table lives through the trigger's call; other readers have their own read pointers.
         unsafe {
             let pointer = pg_sys::tuplestore_alloc_read_pointer(table, pg_sys::EXEC_FLAG_REWIND as i32);
             pg_sys::tuplestore_select_read_pointer(table, pointer);
@@ -269,7 +269,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            // SAFETY: made by `of`, dropped once. After an ERROR the trigger's memory goes as a whole.
+            // SAFETY: created by `of`, dropped once. After an ERROR the trigger's memory is freed as a whole.
             unsafe { pg_sys::ExecDropSingleTupleTableSlot(self.slot) };
         }
     }

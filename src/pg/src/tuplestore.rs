@@ -1,29 +1,29 @@
-//! Rows of a set-returning function, put directly into the executor's tuple store.
+//! Writes the rows of a set-returning function directly into the executor's tuple store.
 //!
-//! If a function returns its rows one by one, the executor copies each into a tuple store, after a call with two context switches.
-//! Here the function fills the store itself; rows beyond `work_mem` go to a file.
+//! If a function returns its rows one by one, the executor copies each into a tuple store, after a call with two context
+//! switches. Here the function fills the store itself; rows beyond `work_mem` go to a file.
 
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
 
-/// A store of rows of `N` columns.
+/// A tuple store of rows with `N` columns.
 pub struct Tuplestore<const N: usize> {
     store: *mut pg_sys::Tuplestorestate,
     shape: pg_sys::TupleDesc,
     values: [pg_sys::Datum; N],
     nulls: [bool; N],
-    /// The texts of the row, and where the text of each column begins: an offset, as the buffer moves when it grows.
+    /// The texts of the row, and the offset of each column's text. Offsets are used because the buffer moves when it grows.
     texts: Vec<u8>,
     places: Vec<(usize, usize)>,
 }
 
 impl<const N: usize> Tuplestore<N> {
-    /// The result of a call, which is a set of rows.
+    /// The result of a set-returning call.
     ///
     /// # Safety
-    /// `fcinfo` must be the one of a call in progress, of a function that returns TABLE.
+    /// `fcinfo` must belong to a call in progress, of a function that returns TABLE.
     pub(crate) unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Result<Self> {
-        // SAFETY: the executor fills resultinfo where it takes a set; the tag says whether it has.
+        // SAFETY: the executor sets resultinfo if it accepts a set; the node's tag shows whether it has.
         unsafe {
             let result = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
             let materialize = pg_sys::SetFunctionReturnMode::SFRM_Materialize as i32;
@@ -61,7 +61,7 @@ impl<const N: usize> Tuplestore<N> {
         }
     }
 
-    /// A column's value that is passed by value.
+    /// Sets a column's value, which is passed by value.
     #[inline]
     pub fn set(&mut self, column: usize, value: Option<pg_sys::Datum>) {
         if let Some(value) = value {
@@ -70,7 +70,7 @@ impl<const N: usize> Tuplestore<N> {
         }
     }
 
-    /// A column's text, in the server's encoding.
+    /// Sets a column's text, in the server's encoding.
     #[inline]
     pub fn set_text(&mut self, column: usize, text: Option<&[u8]>) {
         let Some(text) = text else { return };
@@ -80,20 +80,20 @@ impl<const N: usize> Tuplestore<N> {
         self.texts.extend_from_slice(text);
     }
 
-    /// A column's varlena with its header, which stays where it is until the row is put.
+    /// Sets a column's varlena value, including its header. The value must stay in place until the row is put.
     #[inline]
     pub fn set_varlena(&mut self, column: usize, value: Option<&[u8]>) {
         self.set(column, value.map(|value| pg_sys::Datum::from(value.as_ptr())));
     }
 
-    /// Puts the row, and begins another.
+    /// Puts the row into the store, and begins another one.
     pub fn put(&mut self) {
         for (column, place) in self.places.drain(..) {
             self.values[column] = pg_sys::Datum::from(self.texts[place..].as_ptr());
             self.nulls[column] = false;
         }
-        // SAFETY: the store and its shape live as long as the query; the arrays have as many values as the shape columns, and
-        // each varlena has its header. All of it is copied.
+        // SAFETY: the store and its shape live as long as the query; the arrays have one value per column of the shape, and
+        // each varlena has its header. Everything is copied.
         unsafe {
             pg_sys::tuplestore_putvalues(
                 self.store,
@@ -106,7 +106,7 @@ impl<const N: usize> Tuplestore<N> {
         self.nulls = [true; N];
     }
 
-    /// To four bytes, which a varlena's header is aligned to.
+    /// Pads the buffer to a multiple of four bytes, the alignment of a varlena's header.
     fn align(&mut self) {
         let length = self.texts.len().next_multiple_of(4);
         self.texts.resize(length, 0);

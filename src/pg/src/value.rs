@@ -16,9 +16,9 @@ pub struct Value {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Content {
     ByValue(usize),
-    /// Bytes after the header.
+    /// The bytes after the header.
     Varlena(Vec<u8>),
-    /// All bytes, of a type whose length is fixed.
+    /// All bytes, for a type of fixed length.
     Fixed(Vec<u8>),
 }
 
@@ -31,17 +31,17 @@ impl Value {
         let (length, by_value, _) = type_layout(oid);
         let content = match (by_value, usize::try_from(length)) {
             (true, _) => Content::ByValue(datum.value()),
-            // SAFETY: a type that is passed by reference and has a fixed length is that many bytes.
+            // SAFETY: a type that is passed by reference and has a fixed length consists of that many bytes.
             (false, Ok(length)) => Content::Fixed(unsafe {
                 std::slice::from_raw_parts(datum.cast_mut_ptr::<u8>(), length).to_vec()
             }),
-            // SAFETY: all others that a table can hold are varlenas.
+            // SAFETY: all other types that a table can store are varlenas.
             (false, Err(_)) => Content::Varlena(unsafe { varlena_bytes(datum) }),
         };
         Self { oid, content }
     }
 
-    /// The value in the current memory context.
+    /// A datum of the value in the current memory context.
     pub fn datum(&self) -> pg_sys::Datum {
         match &self.content {
             Content::ByValue(value) => pg_sys::Datum::from(*value),
@@ -56,7 +56,7 @@ impl Value {
     }
 }
 
-/// Length, by value, alignment.
+/// A type's length, whether it is passed by value, and its alignment.
 fn type_layout(oid: pg_sys::Oid) -> (i16, bool, c_char) {
     let (mut length, mut by_value, mut align) = (0, false, 0);
     // SAFETY: a look-up by OID.
@@ -64,13 +64,13 @@ fn type_layout(oid: pg_sys::Oid) -> (i16, bool, c_char) {
     (length, by_value, align)
 }
 
-/// Whether the datum of a type holds the value itself, and no address.
+/// True if a datum of the type holds the value itself, and not an address.
 pub fn is_passed_by_value(oid: pg_sys::Oid) -> bool {
     type_layout(oid).1
 }
 
-/// Whether a type is one of PostgreSQL's own, or a domain over one, or an array of one: only superusers decide what its
-/// conversions do.
+/// True if a type is built into PostgreSQL, or is a domain over or an array of such a type: only superusers determine its
+/// conversions.
 pub fn is_built_in(oid: pg_sys::Oid) -> bool {
     // SAFETY: look-ups by OID.
     let base = unsafe {
@@ -81,31 +81,31 @@ pub fn is_built_in(oid: pg_sys::Oid) -> bool {
     base != pg_sys::InvalidOid && base.to_u32() < pg_sys::FirstNormalObjectId
 }
 
-/// The type that a domain is over, or the type itself.
+/// The base type of a domain, or the type itself.
 pub fn base_type(oid: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: a look-up by OID.
     unsafe { pg_sys::getBaseType(oid) }
 }
 
-/// Whether the values of a type are texts, or JSON or XML.
+/// True if the values of a type are texts, JSON or XML.
 pub fn is_text_or_json(oid: pg_sys::Oid) -> bool {
     let (mut category, mut is_preferred) = (0, false);
     // SAFETY: a look-up by OID.
     unsafe { pg_sys::get_type_category_preferred(oid, &mut category, &mut is_preferred) };
-    // Strings, PostgreSQL's internal types (of which "char" is one), and literals without a type.
+    // Strings, PostgreSQL's internal types (for example "char"), and literals of unknown type.
     let is_text = [b'S', b'Z', b'X'].contains(&(category as u8));
     is_text || [pg_sys::JSONOID, pg_sys::JSONBOID, pg_sys::XMLOID].contains(&oid)
 }
 
-/// Whether there are arrays of a type; of arrays there are none.
+/// True if a type has an array type; array types have none.
 pub fn has_array_type(oid: pg_sys::Oid) -> bool {
     // SAFETY: a look-up by OID.
     unsafe { pg_sys::get_array_type(oid) != pg_sys::InvalidOid }
 }
 
-/// The error for a column of another type than expected, 42804.
+/// The error 42804 for a column that does not have the expected type.
 pub fn has_wrong_type(column: &str, found: pg_sys::Oid, expected: pg_sys::Oid) -> Error {
-    // SAFETY: gives a terminated string, also for a type that has gone.
+    // SAFETY: returns a terminated string, even for a type that no longer exists.
     let name = |oid| unsafe {
         utf8_from_datum(pg_sys::Datum::from(pg_sys::cstring_to_text(pg_sys::format_type_be(oid))))
     };
@@ -122,7 +122,7 @@ pub fn array_datum(element: pg_sys::Oid, values: Vec<Option<pg_sys::Datum>>) -> 
     let mut datums: Vec<_> = values.into_iter().map(|value| value.unwrap_or(pg_sys::Datum::null())).collect();
     let (mut dimensions, mut lower_bounds) = ([datums.len() as i32], [1]);
     let (length, by_value, align) = type_layout(element);
-    // SAFETY: the slices have the lengths that are given, and the element's layout is its own.
+    // SAFETY: the slices have the given lengths, and the layout is that of the element type.
     unsafe {
         pg_sys::Datum::from(pg_sys::construct_md_array(
             datums.as_mut_ptr(),
@@ -155,7 +155,7 @@ pub fn varlena(bytes: &[u8]) -> pg_sys::Datum {
     }
 }
 
-/// A copy of the bytes of a varlena after its header.
+/// A copy of the bytes of a varlena, without its header.
 ///
 /// # Safety
 /// The datum must be a valid varlena that is not null.

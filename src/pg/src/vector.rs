@@ -1,5 +1,5 @@
-//! pgvector's `vector` as a datum. Its layout is that of pgvector's `src/vector.h`: a varlena header, the number of
-//! dimensions and an unused field, 16 bits each, then the values as `float4`.
+//! Converts embeddings to pgvector's `vector`. Its layout is that of pgvector's `src/vector.h`: a varlena header, the
+//! number of dimensions and an unused field, 16 bits each, then the values as `float4`.
 
 use crate::error::{Error, Result, or_raise};
 use pgrx::callconv::{BoxRet, FcInfo};
@@ -15,15 +15,15 @@ const HEADER: usize = 8;
 /// Maximum number of dimensions of a `vector` (pgvector's `VECTOR_MAX_DIM`).
 const MAX_DIMENSIONS: usize = 16_000;
 
-/// An embedding on its way to SQL.
+/// An embedding to be returned to SQL.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vector(pub Vec<f32>);
 
-/// Embeddings on their way to SQL as an array.
+/// Embeddings to be returned to SQL as an array.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorArray(pub Vec<Option<Vec<f32>>>);
 
-/// A `vector` datum in the current memory context. Raises 54000 where a `vector` cannot have as many dimensions.
+/// A `vector` datum in the current memory context. Raises 54000 if a `vector` cannot have this number of dimensions.
 pub fn vector_datum(values: &[f32]) -> pg_sys::Datum {
     if !(1..=MAX_DIMENSIONS).contains(&values.len()) {
         let found = values.len();
@@ -46,7 +46,7 @@ pub fn vector_datum(values: &[f32]) -> pg_sys::Datum {
     }
 }
 
-/// The schema that pgvector is installed in, quoted.
+/// The schema in which pgvector is installed, quoted.
 pub fn extension_schema() -> Result<String> {
     let schema = Spi::connect(|client| {
         client
@@ -63,24 +63,25 @@ pub fn extension_schema() -> Result<String> {
     match schema {
         Ok(Some(schema)) => Ok(schema),
         Ok(None) | Err(pgrx::spi::Error::InvalidPosition) => {
-            Err(Error::undefined("extension \"vector\" is not installed").hint("CREATE EXTENSION vector;"))
+            Err(Error::undefined("extension \"vector\" is not installed")
+                .hint("Run CREATE EXTENSION vector."))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-// SAFETY: returns a vector datum, as RETURN_SQL says.
+// SAFETY: returns a vector datum, as RETURN_SQL declares.
 unsafe impl BoxRet for Vector {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
-        // SAFETY: the datum is freshly made in the caller's memory context.
+        // SAFETY: the datum was just created in the caller's memory context.
         unsafe { fcinfo.return_raw_datum(vector_datum(&self.0)) }
     }
 }
 
-// SAFETY: returns an array of the element type of the function's own return type.
+// SAFETY: returns an array with the element type of the function's own return type.
 unsafe impl BoxRet for VectorArray {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
-        // SAFETY: flinfo is set for every call that SQL makes.
+        // SAFETY: flinfo is set for every call from SQL.
         let element = unsafe {
             let function = (*(*fcinfo.as_mut_ptr()).flinfo).fn_oid;
             pg_sys::get_element_type(pg_sys::get_func_rettype(function))
@@ -88,7 +89,7 @@ unsafe impl BoxRet for VectorArray {
         if element == pg_sys::InvalidOid {
             or_raise::<()>(Err(Error::internal("the function does not return an array")));
         }
-        // SAFETY: the array is freshly made in the caller's memory context.
+        // SAFETY: the array was just created in the caller's memory context.
         unsafe { fcinfo.return_raw_datum(array_datum(&self.0, element)) }
     }
 }
@@ -99,8 +100,8 @@ fn array_datum(vectors: &[Option<Vec<f32>>], element: pg_sys::Oid) -> pg_sys::Da
         vectors.iter().map(|vector| vector.as_deref().map_or(pg_sys::Datum::null(), vector_datum)).collect();
     let mut dimensions = [vectors.len() as i32];
     let mut lower_bounds = [1];
-    // SAFETY: the slices have the lengths that are given; vector is a varlena aligned to 4 bytes (pgvector's
-    // CREATE TYPE leaves alignment at its default, int4).
+    // SAFETY: the slices have the given lengths; vector is a varlena aligned to 4 bytes (pgvector's CREATE TYPE leaves the
+    // alignment at its default, int4).
     unsafe {
         let array = if vectors.is_empty() {
             pg_sys::construct_empty_array(element)

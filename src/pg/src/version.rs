@@ -1,4 +1,4 @@
-//! Checks that the SQL objects of the database are those that this library was built for.
+//! Checks that the database's SQL objects match this library.
 
 use crate::error::{Error, Result, or_raise};
 use crate::spi::{connect, select};
@@ -11,15 +11,15 @@ use std::sync::Once;
 const LIBRARY: &str = env!("CARGO_PKG_VERSION");
 
 thread_local! {
-    /// The number of possible changes of functions since the session's first check.
+    /// Number of possible changes of functions since the session's first check.
     static CHANGES: Cell<u64> = const { Cell::new(0) };
 
-    /// The number of changes at which the versions were found to match.
+    /// The value of `CHANGES` at which the versions were last found to match.
     static MATCHED_AT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Raises 55000 if the database has the extension in another version than the library. To be called first in every SQL function:
-/// a session that loaded the library before an update keeps it until it ends.
+/// Raises 55000 if the database has the extension in another version than the library. Call it first in every SQL function:
+/// a session that loaded the library before an update keeps that library until it ends.
 pub fn check() {
     if MATCHED_AT.get() != Some(CHANGES.get()) {
         or_raise(compare_versions());
@@ -33,7 +33,7 @@ fn compare_versions() -> Result<()> {
         let rows = select(include_str!("../../../sql/queries/version.sql"), &[])?;
         rows.text(0, 0).ok_or_else(|| {
             Error::undefined("extension \"ragstone\" is not installed")
-                .hint("CREATE EXTENSION ragstone CASCADE;")
+                .hint("Run CREATE EXTENSION ragstone CASCADE.")
         })
     })?;
     if installed != LIBRARY {
@@ -45,7 +45,7 @@ fn compare_versions() -> Result<()> {
     Ok(())
 }
 
-/// Detects ALTER EXTENSION UPDATE: Postgres notifies sessions of changes of functions, not of `pg_extension`.
+/// Detects ALTER EXTENSION UPDATE: PostgreSQL notifies sessions of changes of functions, but not of `pg_extension`.
 fn watch() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {

@@ -1,10 +1,10 @@
-//! The only place where backends and background workers wait.
+//! The only module in which backends and background workers wait.
 
 use pgrx::{check_for_interrupts, pg_sys};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-/// The event on a socket that ends the wait.
+/// The event on a socket that ends a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
     /// Readable.
@@ -15,8 +15,8 @@ pub enum Interest {
     ReadWrite,
 }
 
-/// Waits until the socket is ready, the latch is set or the deadline, and handles interrupts: if the statement is cancelled, this
-/// raises a Postgres ERROR, which unwinds.
+/// Waits until the socket is ready, the latch is set or the deadline passes, and handles interrupts: a cancel of the
+/// statement raises a PostgreSQL ERROR, which unwinds.
 pub fn for_socket(socket: RawFd, interest: Interest, deadline: Instant) {
     let events = match interest {
         Interest::Read => pg_sys::WL_SOCKET_READABLE,
@@ -26,7 +26,7 @@ pub fn for_socket(socket: RawFd, interest: Interest, deadline: Instant) {
     wait(Some(socket), events, deadline);
 }
 
-/// Waits until the latch is set or the time is over, and handles interrupts.
+/// Waits until the latch is set or the timeout passes, and handles interrupts.
 pub fn for_latch(timeout: Duration) {
     wait(None, 0, Instant::now() + timeout);
 }
@@ -51,7 +51,7 @@ fn wait(socket: Option<RawFd>, events: u32, deadline: Instant) {
     check_for_interrupts!();
 }
 
-/// Handles interrupts without waiting: a termination is raised here.
+/// Handles interrupts without waiting; a termination or a cancel is raised here.
 pub fn serve_interrupts() {
     check_for_interrupts!();
 }

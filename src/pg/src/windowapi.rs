@@ -1,10 +1,12 @@
-//! The part of Postgres's `windowapi.h` that is called here, which pgrx does not bind.
+//! The functions of PostgreSQL's `windowapi.h` that Ragstone calls and pgrx does not bind.
 
 use crate::major_version::WINDOW_SEEK_CURRENT;
 use crate::text::utf8_from_datum;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::{PgMemoryContexts, pg_sys};
+use std::any::Any;
 use std::ffi::c_void;
+use std::marker::PhantomData;
 
 /// A window function's view of its partition.
 #[repr(C)]
@@ -32,41 +34,56 @@ unsafe extern "C-unwind" {
     ) -> pg_sys::Datum;
 }
 
-/// A row's text argument, seen from the current row.
+/// A row's text argument, relative to the current row.
 pub enum Argument {
-    /// There is no such row in the partition.
+    /// The partition has no such row.
     Outside,
-    /// Its value, if it is not null.
+    /// The argument's value, if it is not null.
     Inside(Option<String>),
 }
 
-/// The partition in which a window function was called.
-#[derive(Clone, Copy)]
-pub struct Partition(*mut WindowObjectData);
+/// What a call site keeps in a partition.
+#[derive(Default)]
+struct State(Option<Box<dyn Any>>);
 
-impl Partition {
+/// The partition in which a window function was called, as long as the call lasts.
+#[derive(Clone, Copy)]
+pub struct Partition<'call>(*mut WindowObjectData, PhantomData<&'call ()>);
+
+impl Partition<'_> {
     /// The partition of this call, unless the function was called without OVER.
     ///
     /// # Safety
-    /// `fcinfo` must be the one of a call in progress.
+    /// `fcinfo` must be the one of a call in progress that lasts as long as the partition.
     pub(crate) unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Option<Self> {
-        // SAFETY: the executor passes a WindowObject node as the call's context where there is OVER.
+        // SAFETY: with OVER, the executor passes a WindowObject node as the call's context.
         let context = unsafe { (*fcinfo).context };
-        (!context.is_null()).then_some(Self(context.cast()))
+        (!context.is_null()).then_some(Self(context.cast(), PhantomData))
     }
 
-    /// The call site's state in this partition, made at its first row and dropped with the partition's memory.
-    pub fn state<'a, T: Default>(self) -> &'a mut T {
+    /// Takes what the call site keeps in this partition: what was put there by an earlier row, or the default.
+    pub fn take_state<T: Any + Default>(self) -> T {
+        let kept = self.with_state(|state| state.0.take());
+        kept.and_then(|kept| kept.downcast().ok()).map_or_else(T::default, |kept| *kept)
+    }
+
+    /// Keeps something for the call site's next row. It is dropped with the partition's memory.
+    pub fn put_state<T: Any>(self, value: T) {
+        self.with_state(|state| state.0 = Some(Box::new(value)));
+    }
+
+    /// `work` must not use the partition.
+    fn with_state<T>(self, work: impl FnOnce(&mut State) -> T) -> T {
         // SAFETY: the window object is valid during the call. The memory is zeroed at first and keeps what is written here
-        // as long as the partition lives; the context that holds it drops the value when it is reset.
+        // as long as the partition lives; the context that holds it drops the value when it is reset. Nothing else refers to the value.
         unsafe {
-            let place: *mut *mut T =
-                pg_guard_ffi_boundary(|| WinGetPartitionLocalMemory(self.0, size_of::<*mut T>())).cast();
+            let place: *mut *mut State =
+                pg_guard_ffi_boundary(|| WinGetPartitionLocalMemory(self.0, size_of::<*mut State>())).cast();
             if (*place).is_null() {
                 let context = pg_sys::GetMemoryChunkContext(place.cast());
-                *place = PgMemoryContexts::For(context).leak_and_drop_on_delete(T::default());
+                *place = PgMemoryContexts::For(context).leak_and_drop_on_delete(State::default());
             }
-            &mut **place
+            work(&mut **place)
         }
     }
 
@@ -76,7 +93,7 @@ impl Partition {
         unsafe { pg_guard_ffi_boundary(|| WinGetCurrentPosition(self.0)) }
     }
 
-    /// Promises that no row before `position` will be read again.
+    /// Promises not to read rows before `position` again.
     pub fn forget_before(self, position: i64) {
         // SAFETY: as above.
         unsafe { pg_guard_ffi_boundary(|| WinSetMarkPosition(self.0, position)) };
@@ -85,7 +102,7 @@ impl Partition {
     /// A text argument of the current row.
     pub fn current(self, argument: i32) -> Option<String> {
         let mut is_null = false;
-        // SAFETY: as above; the argument is of type text, as the function is declared.
+        // SAFETY: as above; the function declares the argument as text.
         unsafe {
             let datum = pg_guard_ffi_boundary(|| WinGetFuncArgCurrent(self.0, argument, &mut is_null));
             (!is_null).then(|| utf8_from_datum(datum))

@@ -41,7 +41,7 @@ SELECT count(*) FROM rag.runs WHERE agent IN ('quoter', 'support');
 SELECT rag.drop_tool('order_status');
 SELECT * FROM rag.run_agent('quoter', 'Where is order 1?');
 
--- As a job it fails likewise, and is begun by nobody with other arguments.
+-- As a job it fails in the same way, and a job with wrong arguments is refused.
 SELECT rag.submit('agent', '{"agent": "quoter"}');
 SELECT rag.submit('agent', '{"agent": "quoter", "input": "x", "run": 1}');
 SELECT rag.submit('agent', '{"run": 1}');
@@ -58,7 +58,7 @@ SELECT rag.resume_run(0);
 SELECT rag.resume_run(NULL);
 SELECT * FROM rag.approvals;
 
--- Nobody writes the tables, and nobody changes what is another's.
+-- No role writes the tables or changes agents of another role.
 CREATE ROLE regress_agent;
 SET ROLE regress_agent;
 INSERT INTO rag._agent (name, owner, instructions, tools, max_steps) VALUES ('a', 'regress_agent', 'x', '{}', 1);

@@ -27,7 +27,7 @@ SELECT source_key, title, content, metadata FROM rag.search('odd "one''s', 'vacu
 SELECT to_tsvector('english', concat_ws(' ', c.heading, c.content)) @@ quote_literal(p.lexeme)::tsquery AS held, count(*)
 FROM rag._postings('odd "one''s') p JOIN "Odd ""schema"."odd ""one's_chunks" c USING (chunk_id)
 GROUP BY 1 ORDER BY 1;
--- Nobody else has rights on the tables, whatever the default privileges.
+-- No other role has privileges on the tables, whatever the default privileges are.
 ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC;
 ALTER DEFAULT PRIVILEGES GRANT USAGE ON SEQUENCES TO PUBLIC;
 CREATE TABLE plain (id int PRIMARY KEY, body text);

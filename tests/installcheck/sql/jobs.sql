@@ -30,7 +30,7 @@ SELECT * FROM rag.job_pieces(1, -1);
 SELECT * FROM rag.job_pieces(1, 0, -1);
 CALL rag.wait_for_job(1, '-1s');
 
--- Nobody waits for what he has not committed.
+-- A transaction cannot wait for a job that it has not committed.
 BEGIN;
 SELECT rag.submit('embed', '{"input": "a text"}') AS job \gset
 SAVEPOINT s;
@@ -48,7 +48,7 @@ SELECT status, sqlstate FROM rag.jobs WHERE id = :job;
 SELECT rag.cancel_job(:job);
 ROLLBACK;
 
--- Nobody writes the table.
+-- No role writes the table.
 CREATE ROLE regress_submitter LOGIN;
 SET ROLE regress_submitter;
 INSERT INTO rag._job (kind, args, submitter) VALUES ('embed', '{}', 'regress_submitter');

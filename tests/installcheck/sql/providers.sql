@@ -20,7 +20,7 @@ DO $$ DECLARE server name; BEGIN
 END $$;
 RESET client_min_messages;
 
--- The server of this host has nothing to be set, and nobody has a key for it.
+-- The server of this host accepts no options and no keys.
 SELECT * FROM refusal($$ALTER SERVER local OPTIONS (ADD protocol 'openai', ADD base_url 'https://models.example.com')$$);
 SELECT * FROM refusal($$CREATE USER MAPPING FOR PUBLIC SERVER local OPTIONS (api_key 'sk-secret')$$);
 SELECT * FROM refusal($$CREATE USER MAPPING FOR CURRENT_USER SERVER local$$);
@@ -68,8 +68,9 @@ SELECT rag.generate('hello', model => 'house');
 SELECT * FROM refusal($$SELECT rag.embed('hello', model => 'house')$$);
 SELECT rag.embed('hello', model => 'house/');
 SELECT rag.generate(NULL::text, model => 'nobody/gpt');
-SELECT rag.try_generate('hello', model => 'nobody/gpt') IS NULL AS nothing;
-SELECT rag.try_generate(ARRAY['one', 'two'], model => 'nobody/gpt');
+SELECT rag.generate('hello', model => 'nobody/gpt', on_error => 'null') IS NULL AS nothing;
+SELECT rag.generate(ARRAY['one', 'two'], model => 'nobody/gpt', on_error => 'null');
+SELECT rag.generate('hello', model => 'nobody/gpt', on_error => 'ignore');
 
 -- Arguments
 SELECT rag.generate('', model => 'openai');
@@ -87,7 +88,7 @@ SELECT rag.generate_json('hello', '[]', model => 'openai');
 -- Tokens are counted by an installed model's tokenizer.
 SELECT rag.count_tokens('hello world'), rag.count_tokens('hello world', 'openai/gpt-4o-mini'), rag.count_tokens(NULL);
 
--- Rights: nobody may use or make a provider before he is allowed to, and nobody reads the key of all.
+-- Privileges: a role needs USAGE to call or create a provider, and no role can read the key of PUBLIC.
 CREATE ROLE regress_web;
 CREATE ROLE regress_maker;
 SET ROLE regress_web;
@@ -107,14 +108,14 @@ ALTER SERVER openai OPTIONS (SET base_url 'https://evil.example.com');
 DROP USER MAPPING FOR regress_web SERVER openai;
 RESET ROLE;
 
--- A file's name that a superuser gave stays where it is: whoever is none can neither change the mapping nor redirect the server.
+-- A key file that a superuser has set is safe: other roles can neither change the mapping nor redirect the server.
 CREATE USER MAPPING FOR regress_web SERVER openai OPTIONS (api_key_file '/run/secrets/openai');
 SET ROLE regress_web;
 ALTER USER MAPPING FOR regress_web SERVER openai OPTIONS (ADD api_key 'sk-own');
 RESET ROLE;
 DROP USER MAPPING FOR regress_web SERVER openai;
 
--- Whoever may use the wrapper makes providers of his own.
+-- A role with USAGE on the wrapper creates its own providers.
 GRANT USAGE ON FOREIGN DATA WRAPPER rag TO regress_maker;
 SET ROLE regress_maker;
 SELECT rag.create_provider('theirs', kind => 'ollama', api_key => 'sk-theirs');

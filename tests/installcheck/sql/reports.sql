@@ -81,7 +81,7 @@ SELECT jsonb_path_query_array(rag.otlp(900001), '$.resourceSpans[*].scopeSpans[*
 SELECT jsonb_array_length(d #> '{resourceSpans,0,scopeSpans,0,spans}') AS spans
 FROM rag.export_spans('2026-03-02', '2026-03-03', spans_at_once => 4) d;
 
--- Others see nothing of it, and nobody sees the sums themselves.
+-- Other roles see none of it, and no role sees the sums themselves.
 CREATE ROLE reports_reader;
 SET ROLE reports_reader;
 SELECT (SELECT count(*) FROM rag.run_summary) AS runs, (SELECT count(*) FROM rag.agent_daily) AS days,

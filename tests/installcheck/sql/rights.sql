@@ -90,11 +90,11 @@ SELECT count(*) > 0 AS found FROM rag.search('notes', 'harbour', filter => '{"te
 SELECT changed FROM rag.refresh_collection('notes');
 RESET search_path;
 SELECT rolsuper FROM pg_roles WHERE rolname = 'regress_owner';
--- What is internal is not for the public, but for the function that scores: it runs as whoever owns a chunk table.
+-- Internal functions are not granted to PUBLIC, except the scoring function, which runs as the owner of a chunk table.
 SELECT p.oid::regprocedure FROM pg_proc p
 WHERE pronamespace = 'rag'::regnamespace AND proname LIKE '\_%' AND has_function_privilege('regress_reader', p.oid, 'EXECUTE')
 ORDER BY p.oid::regprocedure::text COLLATE "C";
--- An owner who may not create in the schema of his table is told so.
+-- The error for an owner who may not create tables in the schema of the source.
 RESET ROLE;
 CREATE TABLE public.guest (id int PRIMARY KEY, body text);
 ALTER TABLE public.guest OWNER TO regress_reader;

@@ -12,6 +12,8 @@ SELECT rank, title, vector_rank, text_rank FROM rag.search('places', 'ships in t
 SELECT rank, title, vector_rank, text_rank FROM rag.search('places', 'where do aeroplanes start?', mode => 'vector', k => 1);
 SELECT rank, title, round(score::numeric, 4) AS score, vector_rank, text_rank FROM rag.search('places', 'lighthouse', fusion => 'rrf', k => 1);
 SELECT count(*) FROM rag.search('places', 'ships in the harbour', vector_weight => 0);
+-- Pages.
+SELECT rank, title, seq, start_at, end_at FROM rag.search('places', 'ships in the harbour', mode => 'text', k => 2, page_offset => 2);
 -- Filters.
 SELECT title FROM rag.search('places', 'harbour', filter => '{"kind": "land"}') ORDER BY rank;
 SELECT title FROM rag.search('places', 'harbour', mode => 'text', filter => '{"kind": "land", "size": 40}');
@@ -43,6 +45,7 @@ SELECT * FROM refusal($$SELECT * FROM rag.search(NULL, 'x')$$);
 SELECT * FROM refusal($$SELECT * FROM rag.search('places', NULL)$$);
 SELECT * FROM refusal($$SELECT * FROM rag.search('places', 'x', k => 0)$$);
 SELECT * FROM refusal($$SELECT * FROM rag.search('places', 'x', k => 10001)$$);
+SELECT * FROM refusal($$SELECT * FROM rag.search('places', 'x', k => 10, page_offset => 991)$$);
 SELECT * FROM refusal($$SELECT * FROM rag.search('places', 'x', mode => 'fuzzy')$$);
 SELECT * FROM refusal($$SELECT * FROM rag.search('places', 'x', fusion => 'sum')$$);
 SELECT * FROM refusal($$SELECT * FROM rag.search('places', 'x', vector_weight => 2)$$);

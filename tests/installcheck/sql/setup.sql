@@ -20,7 +20,7 @@ EXCEPTION WHEN OTHERS THEN
   GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
 END
 $$;
--- A schema of that name that belongs to somebody else is not trusted.
+-- A schema of that name that belongs to another role is not trusted.
 CREATE DATABASE other_schema;
 \c other_schema
 SET client_min_messages = warning;

@@ -1,4 +1,4 @@
--- Functions as tools: what models are told of them, what they are refused for, and what a call gives.
+-- Functions as tools: their descriptions for models, the errors for unsuitable functions, and the results of calls.
 CREATE SCHEMA app;
 CREATE TYPE app.mood AS ENUM ('sad', 'happy');
 CREATE DOMAIN app.percent AS int CHECK (VALUE BETWEEN 0 AND 100);
@@ -48,7 +48,7 @@ SELECT rag.create_tool('app.find_orders(text, numeric)', max_rows => 3, replace 
 SELECT * FROM rag.call_tool('find_orders', '{"who": "customer 1", "at_least": 370.5}');
 SELECT * FROM rag.call_tool('find_orders', '{"who": "customer 1"}');
 SELECT * FROM rag.call_tool('find_orders', '{"who": "nobody"}');
--- Arguments that do not fit are told in words.
+-- Errors about arguments are sentences that a model can follow.
 SELECT content, is_error, sqlstate FROM unnest(ARRAY['{}', '{"who": "x", "atleast": 1}', '{"who": "x", "zzz": 1}', '{"who": ["x"]}',
   '{"who": "x", "at_least": "many"}', '{"who": "x", "at_least": {"a": 1}}', '[1]', '"x"', 'null']::jsonb[]) arguments, rag.call_tool('find_orders', arguments);
 -- A number may be written as a text, and null where there is a default is the default.
@@ -210,7 +210,7 @@ SET ROLE regress_agent;
 SELECT content FROM rag.call_tool('find_orders', '{"who": "customer 1"}');
 SET ROLE regress_other;
 SELECT content FROM rag.call_tool('find_orders', '{"who": "customer 1"}');
--- A function that the caller may not call is no tool of his.
+-- A function that the caller may not execute is not usable as a tool.
 RESET ROLE;
 REVOKE EXECUTE ON FUNCTION app.find_orders FROM PUBLIC;
 SET ROLE regress_agent;
@@ -232,7 +232,7 @@ ALTER FUNCTION app.count_orders OWNER TO regress_keeper;
 SELECT rag.create_tool('app.count_orders()', description => 'Counts orders.');
 SET ROLE regress_agent;
 SELECT content, app.count_orders() AS by_hand FROM rag.call_tool('count_orders');
--- Nobody gets out of his role in a tool, though the session is a superuser's.
+-- A tool cannot leave its role, even in a session of a superuser.
 RESET ROLE;
 CREATE FUNCTION app.rise(how text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE how; ALTER ROLE regress_agent SUPERUSER; RETURN current_user; END $$;
 SELECT rag.create_tool('app.rise(text)', description => 'Rises.', writes => true);

@@ -1,4 +1,4 @@
-//! Sits where the engine's socket should be; see [`ragstone_tests::stub`].
+//! A stub that listens on the engine's socket; see [`ragstone_tests::stub`].
 
 fn main() -> ragstone_tests::Result<()> {
     ragstone_tests::stub::main()

@@ -1,4 +1,4 @@
-//! One client's connection: HTTP/1.1, kept alive.
+//! One client's connection with HTTP/1.1 and keep-alive.
 
 use super::reply::{Answer, Gate, Kind, Part, Reply};
 use super::{Seen, State};
@@ -10,7 +10,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Serves a client until it goes, or a reply says to close.
+/// Serves a client until it disconnects or a reply closes the connection.
 pub(super) fn serve(state: &State, stream: TcpStream, tls: Option<Arc<ServerConfig>>, number: usize) {
     let _ = stream.set_nodelay(true);
     let Ok(socket) = stream.try_clone() else { return };
@@ -22,7 +22,7 @@ pub(super) fn serve(state: &State, stream: TcpStream, tls: Option<Arc<ServerConf
         },
     };
     let mut connection = Connection { state, stream, socket, number, read: Vec::new() };
-    // A client that goes away, or does not trust the certificate, is no fault of the provider's.
+    // It is no fault of the provider if a client disconnects or does not trust the certificate.
     while let Ok(true) = connection.serve_one() {}
     let _ = connection.socket.shutdown(Shutdown::Both);
 }
@@ -34,15 +34,15 @@ impl<T: Read + Write> Stream for T {}
 struct Connection<'a> {
     state: &'a State,
     stream: Box<dyn Stream>,
-    /// The same socket below TLS.
+    /// The socket below TLS.
     socket: TcpStream,
     number: usize,
-    /// Read and not yet understood.
+    /// Bytes that were read and not parsed yet.
     read: Vec<u8>,
 }
 
 impl Connection<'_> {
-    /// Answers one request. False if the connection is to be closed.
+    /// Answers one request. Returns false if the connection must be closed.
     fn serve_one(&mut self) -> crate::Result<bool> {
         let Some(seen) = self.read_request()? else { return Ok(false) };
         let (index, reply) = self.state.begin(&seen);
@@ -51,7 +51,7 @@ impl Connection<'_> {
         Ok(outcome?)
     }
 
-    /// The next request, or nothing when the client has gone.
+    /// The next request; None if the client has disconnected.
     fn read_request(&mut self) -> crate::Result<Option<Seen>> {
         loop {
             let mut headers = [httparse::EMPTY_HEADER; 64];
@@ -96,7 +96,8 @@ impl Connection<'_> {
         Ok(count)
     }
 
-    /// Does what the reply says. False if the connection is to be closed; an error means that the client has gone.
+    /// Sends a reply. Returns false if the connection must be closed; an error means that the client has
+    /// disconnected.
     fn reply(&mut self, reply: Reply, seen: &Seen) -> io::Result<bool> {
         match reply.kind {
             Kind::HangUp => Ok(false),
@@ -136,7 +137,7 @@ impl Connection<'_> {
 
     fn write(&mut self, bytes: &[u8], chunked: bool) -> io::Result<()> {
         if chunked {
-            // In one write, so that it arrives as one.
+            // One write, so that it arrives in one piece.
             let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
             chunk.extend_from_slice(bytes);
             chunk.extend_from_slice(b"\r\n");
@@ -158,7 +159,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Waits until the gate is open or the client has gone.
+    /// Waits until the gate is open or the client has disconnected.
     fn wait_for(&self, gate: &Gate) -> io::Result<()> {
         while !gate.wait(LOOK) {
             self.is_there()?;
@@ -166,7 +167,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Waits so long, or until the client has gone.
+    /// Waits for this time, or until the client has disconnected.
     fn wait(&self, pause: Duration) -> io::Result<()> {
         let (begin, never) = (Instant::now(), Gate::new());
         while let Some(left) = pause.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()) {
@@ -176,7 +177,8 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// An error if the client has gone. It has nothing to send before it is answered: what comes is the end of TLS.
+    /// An error if the client has disconnected. A client sends nothing before it gets its answer: received
+    /// data is the end of TLS.
     fn is_there(&self) -> io::Result<()> {
         self.socket.set_nonblocking(true)?;
         let peeked = self.socket.peek(&mut [0; 1]);
@@ -189,7 +191,7 @@ impl Connection<'_> {
     }
 }
 
-/// How often a provider that waits looks whether its client is still there.
+/// Interval at which a waiting provider checks whether its client is still connected.
 const LOOK: Duration = Duration::from_millis(3);
 
 fn length(part: &Part) -> u64 {

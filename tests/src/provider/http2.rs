@@ -1,4 +1,4 @@
-//! One client's connection: HTTP/2, its requests side by side.
+//! One client's connection with HTTP/2, which carries parallel requests.
 
 use super::reply::{Answer, Kind, Part};
 use super::{Seen, State};
@@ -18,11 +18,11 @@ use tokio::runtime;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-/// Serves a client until it goes.
+/// Serves a client until it disconnects.
 pub(super) fn serve(state: &Arc<State>, stream: TcpStream, tls: Arc<ServerConfig>, number: usize) {
     let Ok(socket) = stream.try_clone() else { return };
     if let Ok(runtime) = runtime::Builder::new_current_thread().enable_all().build() {
-        // A client that goes away, or does not trust the certificate, is no fault of the provider's.
+        // It is no fault of the provider if a client disconnects or does not trust the certificate.
         let _ = runtime.block_on(serve_all(state, stream, tls, number));
     }
     let _ = socket.shutdown(Shutdown::Both);
@@ -86,7 +86,7 @@ async fn read(request: Request<RecvStream>, connection: usize) -> Result<Seen> {
     })
 }
 
-/// Does what the reply says. An error means that the client has reset the stream, or has gone.
+/// Sends a reply. An error means that the client has reset the stream, or has disconnected.
 async fn answer(mut respond: SendResponse<Bytes>, answer: &Answer) -> Result<()> {
     if !answer.after.is_zero() {
         let reset = poll_fn(|context| respond.poll_reset(context));
@@ -111,7 +111,7 @@ async fn answer(mut respond: SendResponse<Bytes>, answer: &Answer) -> Result<()>
             }
             Part::Stall => unless_reset(poll_fn(|context| stream.poll_reset(context)), pending()).await?,
             Part::Break => {
-                // A reset drops what is not on its way yet.
+                // A reset drops data that is not sent yet.
                 sleep(LOOK).await;
                 stream.send_reset(Reason::INTERNAL_ERROR);
                 return Ok(());
@@ -138,7 +138,7 @@ async fn send_spaces(stream: &mut SendStream<Bytes>, count: u64) -> Result<()> {
     Ok(())
 }
 
-/// Waits, or fails when the client wants no answer any more.
+/// Waits for `work`, or fails if the client resets the stream.
 async fn unless_reset(
     reset: impl Future<Output = std::result::Result<Reason, h2::Error>>,
     work: impl Future<Output = ()>,
@@ -149,7 +149,7 @@ async fn unless_reset(
     }
 }
 
-/// How often it is looked whether a gate is open. In so long, all that was sent is on its way.
+/// Interval at which a gate is checked. Within this time, all data has been sent.
 const LOOK: Duration = Duration::from_millis(3);
 
 /// Longer than any test.

@@ -1,4 +1,4 @@
-//! What the provider does with a request.
+//! The replies of the provider.
 
 use super::Seen;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What is done with one request.
+/// The reply to one request.
 #[derive(Clone)]
 pub struct Reply {
     pub(super) kind: Kind,
@@ -15,7 +15,7 @@ pub struct Reply {
 #[derive(Clone)]
 pub(super) enum Kind {
     Answer(Answer),
-    /// The connection is closed without a word.
+    /// Closes the connection without a reply.
     HangUp,
     By(Arc<dyn Fn(&Seen) -> Reply + Send + Sync>),
 }
@@ -26,7 +26,7 @@ pub(super) struct Answer {
     pub headers: Vec<(String, String)>,
     pub parts: Vec<Part>,
     pub is_stream: bool,
-    /// A pause before the first byte.
+    /// Pause before the first byte.
     pub after: Duration,
 }
 
@@ -35,13 +35,13 @@ pub(super) struct Answer {
 pub enum Part {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// So many spaces, which cost no memory.
+    /// This number of spaces, which take no memory.
     Spaces(u64),
-    /// Nothing until the test opens it.
+    /// Waits until the test opens the gate.
     Gate(Gate),
-    /// Nothing any more, until the client goes.
+    /// Sends nothing until the client disconnects.
     Stall,
-    /// The connection is closed here.
+    /// Closes the connection.
     Break,
 }
 
@@ -66,12 +66,12 @@ impl Reply {
         Self::text(value.to_string())
     }
 
-    /// Any text with status 200, called JSON.
+    /// Any text with status 200 and the content type of JSON.
     pub fn text(text: impl Into<String>) -> Self {
         Self::answer(200, "application/json", vec![Part::Bytes(text.into().into_bytes())], false)
     }
 
-    /// An error as OpenAI words it; see [`Self::body`] for others.
+    /// An error in OpenAI's format; [`Self::body`] replaces it.
     pub fn status(status: u16) -> Self {
         let error = json!({ "error": { "message": "no", "type": "stub_error", "code": null } });
         Self::answer(status, "application/json", vec![Part::Bytes(error.to_string().into_bytes())], false)
@@ -82,18 +82,18 @@ impl Reply {
         Self::answer(200, "text/event-stream", parts.into_iter().collect(), true)
     }
 
-    /// Parts whose length is announced as `length` bytes, whatever it really is.
+    /// Parts with an announced length of `length` bytes, whatever the real length is.
     pub fn announced(length: u64, parts: impl IntoIterator<Item = Part>) -> Self {
         let reply = Self::answer(200, "application/json", parts.into_iter().collect(), false);
         reply.header("content-length", &length.to_string())
     }
 
-    /// The connection is closed before the first byte.
+    /// Closes the connection before the first byte.
     pub fn hang_up() -> Self {
         Self { kind: Kind::HangUp }
     }
 
-    /// Nothing, until the client goes.
+    /// Sends nothing until the client disconnects.
     pub fn stall() -> Self {
         let mut reply = Self::stream([]);
         if let Kind::Answer(answer) = &mut reply.kind {
@@ -102,7 +102,7 @@ impl Reply {
         reply
     }
 
-    /// Decided when the request is there; called once for each.
+    /// A reply that is computed from the request; `decide` is called once for each.
     pub fn by(decide: impl Fn(&Seen) -> Self + Send + Sync + 'static) -> Self {
         Self { kind: Kind::By(Arc::new(decide)) }
     }
@@ -123,7 +123,7 @@ impl Reply {
         self
     }
 
-    /// Thinks so long before the first byte.
+    /// Waits before the first byte.
     pub fn after(mut self, pause: Duration) -> Self {
         if let Kind::Answer(answer) = &mut self.kind {
             answer.after = pause;
@@ -131,7 +131,7 @@ impl Reply {
         self
     }
 
-    /// Is held back until the test opens the gate.
+    /// Holds the reply back until the test opens the gate.
     pub fn behind(self, gate: &Gate) -> Self {
         let gate = gate.clone();
         match self.kind {
@@ -144,7 +144,7 @@ impl Reply {
         }
     }
 
-    /// An answer of OpenAI's chat completions: 7 tokens in, 3 out.
+    /// An answer of OpenAI's chat completions: 7 input tokens, 3 output tokens.
     pub fn chat(content: &str) -> Self {
         let message = json!({ "role": "assistant", "content": content });
         Self::json(json!({
@@ -154,8 +154,8 @@ impl Reply {
         }))
     }
 
-    /// An answer of OpenAI's chat completions that calls tools, each by its name and its arguments: 7 tokens in, 3 out. The
-    /// calls are numbered `call_1`, `call_2`, ….
+    /// An answer of OpenAI's chat completions that calls tools, given by name and arguments: 7 input tokens,
+    /// 3 output tokens. The calls are numbered `call_1`, `call_2`, ….
     pub fn calls(calls: &[(&str, &str)]) -> Self {
         let calls: Vec<Value> = (1..)
             .zip(calls)
@@ -172,19 +172,20 @@ impl Reply {
         }))
     }
 
-    /// A streamed answer of OpenAI's chat completions in these pieces: 7 tokens in, 3 out.
+    /// A streamed answer of OpenAI's chat completions in these pieces: 7 input tokens, 3 output tokens.
     pub fn chat_stream(pieces: &[&str]) -> Self {
         let parts = pieces.iter().map(|piece| Part::piece(piece));
         Self::stream(parts.chain([Part::end()]))
     }
 
-    /// Answers of OpenAI's embeddings, of so many numbers each: the first is the length of the text in bytes, the others
-    /// count its letters by their code modulo `dimensions`. Same text, same vector.
+    /// Answers in the format of OpenAI's embeddings, with `dimensions` numbers each: the first number is the
+    /// length of the text in bytes, the others count its letters by their code modulo `dimensions`. Equal
+    /// texts have equal vectors.
     pub fn embeddings(dimensions: usize) -> Self {
         Self::by(move |seen| Self::embeddings_of(&seen.body["input"], dimensions))
     }
 
-    /// Those of an array of texts.
+    /// The embeddings of an array of texts.
     pub fn embeddings_of(texts: &Value, dimensions: usize) -> Self {
         let texts = texts.as_array().cloned().unwrap_or_default();
         let data = texts.iter().enumerate().map(|(index, text)| {
@@ -200,7 +201,7 @@ impl Reply {
     }
 }
 
-/// What [`Reply::embeddings`] makes of a text.
+/// The vector that [`Reply::embeddings`] computes for a text.
 pub fn embedding(text: &str, dimensions: usize) -> Vec<f32> {
     let mut vector = vec![0.0; dimensions];
     for byte in text.bytes() {
@@ -227,7 +228,7 @@ impl Part {
         Self::event(&json!({ "id": "c", "object": "chat.completion.chunk", "choices": [choice] }))
     }
 
-    /// The end of one.
+    /// The end of a streamed answer.
     pub fn end() -> Self {
         let choice = json!({ "index": 0, "delta": {}, "finish_reason": "stop" });
         let usage = json!({ "prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10 });
@@ -236,7 +237,7 @@ impl Part {
     }
 }
 
-/// Holds an answer back until the test opens it.
+/// Holds a reply back until the test opens the gate.
 #[derive(Debug, Clone, Default)]
 pub struct Gate {
     state: Arc<(Mutex<bool>, Condvar)>,
@@ -248,13 +249,13 @@ impl Gate {
         Self::default()
     }
 
-    /// Lets through all that wait, and all that come.
+    /// Lets all present and later replies pass.
     pub fn open(&self) {
         *self.state.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.state.1.notify_all();
     }
 
-    /// Waits a little. True if it is open.
+    /// Waits for at most `at_most`. Returns true if the gate is open.
     pub(super) fn wait(&self, at_most: Duration) -> bool {
         let is_open = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.state.1.wait_timeout_while(is_open, at_most, |is_open| !*is_open);

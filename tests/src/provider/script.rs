@@ -1,4 +1,4 @@
-//! Replies that change in the middle of a test, and that are held back.
+//! Scripts that a test can change while it runs, and replies that are held back.
 
 use super::{Gate, Reply, Seen};
 use std::fmt;
@@ -7,22 +7,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 type Decide = Arc<dyn Fn(&Seen) -> Reply + Send + Sync>;
 
-/// What a provider does with each request; changed in the middle of a test.
+/// The provider's reply to each request; the test can change it at any time.
 #[derive(Clone)]
 pub struct Script(Arc<Mutex<Decide>>);
 
 impl Script {
-    /// A script that begins with these replies.
+    /// A script that starts with this function.
     pub fn new(decide: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         Self(Arc::new(Mutex::new(Arc::new(decide))))
     }
 
-    /// Replies so from now on.
+    /// Changes the function for later requests.
     pub fn set(&self, decide: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(decide);
     }
 
-    /// The reply that goes by the script.
+    /// The reply that follows the script.
     pub fn reply(&self) -> Reply {
         let script = self.clone();
         Reply::by(move |seen| {
@@ -38,18 +38,18 @@ impl fmt::Debug for Script {
     }
 }
 
-/// How many requests have come.
+/// Counts requests.
 #[derive(Debug, Clone, Default)]
 pub struct Counter(Arc<AtomicUsize>);
 
 impl Counter {
-    /// The number.
+    /// Number of requests so far.
     pub fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// Replies that are held back by a gate, and how many requests have come for them.
+/// Replies that are held back by a gate, and a counter of the requests for them.
 pub fn gated<F: Fn(&Seen) -> Reply + Send + Sync + 'static>(
     gate: &Gate,
     decide: F,

@@ -1,4 +1,4 @@
-//! A certificate that is trusted by whom the test tells to.
+//! Certificates for providers, from a certificate authority that only the test's own clients trust.
 
 use crate::Result;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -7,7 +7,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::sync::Arc;
 
-/// An authority of its own, and a server's configuration with a certificate of it.
+/// A certificate authority, and a server configuration with a certificate that it has issued.
 #[derive(Debug)]
 pub(super) struct Authority {
     certificate: String,
@@ -19,7 +19,7 @@ impl Authority {
         Self::with(Vec::new())
     }
 
-    /// The same for a server that speaks HTTP/2 and nothing else.
+    /// As [`Self::new`], for a server that supports HTTP/2 only.
     pub(super) fn with_http2() -> Result<Self> {
         Self::with(vec![b"h2".to_vec()])
     }

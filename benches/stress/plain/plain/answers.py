@@ -1,4 +1,4 @@
-"""Answers in the passages' own words, as local/extractive gives them: the sentences that are most like the question."""
+"""Extractive answers, like those of local/extractive: the sentences that are most similar to the question."""
 
 import re
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from plain.search import search
 
 PASSAGES = 5
 MOST_SENTENCES = 3
-# How much a passage's place counts beside the sentence; what is further below the best is left out; least similarity.
+# Weight of a passage's score compared with the sentence's; margin below the best score; minimum similarity.
 PASSAGE_WEIGHT, MARGIN, LEAST = 0.4, 0.15, 0.4
-# A fenced block, or lines to the next empty one or fence.
+# A fenced block, or the lines up to the next empty line or fence.
 BLOCK = re.compile(r"```.*?(?:```|\Z)|(?:[^\n]|\n(?!\n|```))+", re.DOTALL)
 LIST = ("```", "- ", "* ", "1. ", "|")
 END = re.compile(r"(?<=[.!?])\s+")
@@ -28,7 +28,7 @@ class Sentence(NamedTuple):
 
 
 def sentences(passage: str) -> list[str]:
-    """What can be quoted: sentences, and code, lists and tables as a whole; no headings, captions and introductions."""
+    """Returns what can be quoted: sentences, and whole blocks of code, lists and tables, but no headings, captions or introductions."""
     blocks = BLOCK.findall(passage)
     cut = [part for block in blocks for part in ([block] if block.lstrip().startswith(LIST) else END.split(block))]
     stripped = [part.strip() for part in cut]
@@ -36,7 +36,7 @@ def sentences(passage: str) -> list[str]:
 
 
 def best_sentences(collection: str, question: str) -> list[Sentence]:
-    """The best ones, none where no passage is about the question."""
+    """Returns the most similar sentences, or none if no passage is about the question."""
     vector = embed([question])[0]
     passages = search(collection, question, PASSAGES, vector=vector)
     if not passages or 1 - min(passage.distance for passage in passages) < LEAST:
@@ -55,7 +55,7 @@ def best_sentences(collection: str, question: str) -> list[Sentence]:
 
 
 def answer(collection: str, question: str) -> Iterator[tuple[str, dict | None]]:
-    """Pieces of the answer, each with its citation."""
+    """Yields the parts of the answer, each with its citation."""
     best = best_sentences(collection, question)
     for number, sentence in enumerate(best, 1):
         passage = sentence.passage

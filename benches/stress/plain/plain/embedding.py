@@ -1,4 +1,4 @@
-"""The embedding model in the process of the web server, by fastembed."""
+"""The embedding model, run by fastembed in the web server's process."""
 
 import json
 import tempfile
@@ -15,7 +15,7 @@ PASSAGE_TOKENS = 256
 
 @cache
 def model() -> TextEmbedding:
-    """The model of the folder that Ragstone has; fastembed wants three further files beside it."""
+    """Loads Ragstone's model from its folder; fastembed needs three more files beside it."""
     folder = Path(tempfile.mkdtemp())
     for name in ("model.onnx", "tokenizer.json"):
         (folder / name).symlink_to(settings.MODEL_FOLDER / name)
@@ -27,7 +27,7 @@ def model() -> TextEmbedding:
 
 
 def embed(texts: list[str]) -> list:
-    """A vector of length 1 for each text."""
+    """Returns a vector of length 1 for each text."""
     return list(model().embed(texts, batch_size=32))
 
 
@@ -40,7 +40,7 @@ def tokenizer() -> Tokenizer:
 
 
 def passages(text: str) -> list[str]:
-    """A text cut between its paragraphs, into passages as long as the model reads."""
+    """Splits a text between its paragraphs into passages that fit the model's input."""
     cut, taken = [], 0
     for paragraph in filter(str.strip, text.split("\n\n")):
         tokens = len(tokenizer().encode(paragraph, add_special_tokens=False).ids)

@@ -1,4 +1,4 @@
-"""What Ragstone keeps by itself, as tables of the application."""
+"""Tables for the data that Ragstone would store itself."""
 
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector, SearchVectorField
@@ -42,7 +42,7 @@ CHUNKS: dict[str, type[Chunk]] = {"manual": PageChunk, "documents": DocumentChun
 
 
 class Conversation(models.Model):
-    """A conversation of one browser. The example's templates know its title and collection by its session."""
+    """A browser's conversation. The example's templates access its title and collection through its session."""
 
     visitor = models.CharField(max_length=32)
     key = models.CharField(max_length=64)
@@ -105,7 +105,7 @@ class Step(models.Model):
 
 
 class Day(models.Model):
-    """What an agent did on a day: the view of days.sql."""
+    """An agent's activity on a day: the view of days.sql."""
 
     id = models.BigIntegerField(primary_key=True)
     day = models.DateField()

@@ -1,4 +1,4 @@
-"""Search by meaning and by words, and both lists fused in Python."""
+"""Vector search and full-text search, with both lists fused in Python."""
 
 import re
 from functools import reduce
@@ -12,12 +12,12 @@ from plain.models import CHUNKS, Chunk
 from ragstone.models import MARK_BEGIN, MARK_END
 
 CANDIDATES = 50
-# As in the paper by Cormack, Clarke and Büttcher.
+# The value from the paper by Cormack, Clarke and Büttcher.
 RRF_K = 60
 
 
 def search(collection: str, query: str, k: int, filter: dict | None = None, vector=None) -> list[Chunk]:
-    """The best passages, with their score and with the query's words marked."""
+    """Returns the best passages, with their scores and with the query's words marked."""
     chunks = CHUNKS[collection].objects.defer("embedding", "words")
     if filter:
         chunks = chunks.filter(metadata__contains=filter)

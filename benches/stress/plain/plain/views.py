@@ -1,4 +1,4 @@
-"""The pages of examples/django without Ragstone: the process of the web server does what the database did."""
+"""The pages of examples/django without Ragstone: the web server's process does the work that the database did."""
 
 from collections.abc import Iterator
 
@@ -44,7 +44,7 @@ def documents(request: HttpRequest) -> HttpResponse:
 @permission_required("knowledge.add_document", raise_exception=True)
 @require_POST
 def upload(request: HttpRequest) -> HttpResponse:
-    """Keeps a document, and makes it searchable before it answers: there is nobody else who would."""
+    """Stores a document and indexes it before responding, because no background worker does it."""
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
         return render(request, "knowledge/documents.html", {"documents": [], "form": form}, status=422)
@@ -97,7 +97,7 @@ def conversation(request: HttpRequest, session: int) -> HttpResponse:
 
 @require_GET
 def events(request: HttpRequest, session: int) -> HttpResponse:
-    """Answers the latest question while the browser listens; who loads the page again has it answered again."""
+    """Answers the latest question while the browser listens; a reload of the page answers it again."""
     conversation = conversation_of(request, session)
     question = conversation.messages.filter(role="user").last()
 
@@ -115,5 +115,5 @@ def events(request: HttpRequest, session: int) -> HttpResponse:
 
 
 def left_out(request: HttpRequest, **_) -> HttpResponse:
-    """What the pages have links to, and nobody does in this comparison."""
+    """The target of links that this comparison leaves out."""
     raise Http404

@@ -6,5 +6,5 @@ from plain.embedding import embed
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "plain.settings")
 application = get_wsgi_application()
-# Each process has its model before it answers anybody.
+# Each process loads its model before it serves requests.
 embed(["ready"])

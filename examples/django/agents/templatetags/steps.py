@@ -8,5 +8,5 @@ register = template.Library()
 
 @register.filter
 def as_json(value: Any) -> str:
-    """A value of jsonb as text over several lines."""
+    """Formats a jsonb value as text on several lines."""
     return json.dumps(value, indent=2, ensure_ascii=False)

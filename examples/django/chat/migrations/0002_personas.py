@@ -1,6 +1,6 @@
 from django.db import migrations
 
-# Personas have versions; one that is there already is left as somebody has made it.
+# Personas have versions; an existing persona is left as a user has defined it.
 CREATE = """
 SELECT rag.set_persona(name, instructions, style => style)
 FROM (VALUES ('Librarian', 'You help readers to find what the texts say.', 'Short and exact.'),

@@ -1,4 +1,4 @@
-"""Answers as HTML: Markdown, with the numbers in brackets as links to what they cite."""
+"""Answers as HTML: Markdown, with the numbers in brackets as links to the cited passages."""
 
 import re
 
@@ -12,14 +12,14 @@ from markdown_it.token import Token
 from ragstone.models import Message
 
 register = template.Library()
-# A model may say what a passage tells it to: no HTML of its own, no address to follow or to load from.
+# A passage may make the model write anything, so HTML, and addresses to follow or to load from, are disabled.
 markdown = MarkdownIt("commonmark", {"html": False}).disable(["html_inline", "html_block", "image", "link", "autolink"])
 NUMBER = re.compile(r"\[(\d{1,4})\]")
 
 
 @register.simple_tag
 def answer(message: Message) -> SafeString:
-    """The HTML of an answer whose numbers open the passages that they cite."""
+    """Returns the HTML of an answer whose numbers open the passages that they cite."""
     known = {citation["number"]: citation for citation in message.citations or []}
     tokens = markdown.parse(message.content)
     for token in tokens:
@@ -28,10 +28,10 @@ def answer(message: Message) -> SafeString:
 
 
 def linked(token: Token, message: Message, known: dict[int, dict]) -> list[Token]:
-    """A token's text, cut at its numbers; code stays as it is."""
+    """Splits a token's text at its citation numbers; code is not changed."""
     if token.type != "text":
         return [token]
-    # Odd parts are what the expression's group has matched.
+    # The odd parts are the matches of the expression's group.
     parts = NUMBER.split(token.content)
     return [
         Token("html_inline", "", 0, content=link(int(part), message, known))

@@ -3,6 +3,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     operations = [
-        # Where an administrator has made it already, this needs no rights. It stays: its collections may be others'.
+        # If an administrator has created the extension already, this needs no privileges. It is not dropped,
+        # because other applications may have collections.
         migrations.RunSQL("CREATE EXTENSION IF NOT EXISTS ragstone CASCADE", migrations.RunSQL.noop),
     ]

@@ -1,4 +1,4 @@
-//! A request that is complete: it can be sent without a transaction.
+//! A complete request, which can be sent without a transaction.
 
 use crate::engine::client;
 use crate::engine::client::Pending;
@@ -8,7 +8,7 @@ use ragstone_pg::error::Result;
 use ragstone_pg::session;
 use std::time::Duration;
 
-/// Added to a provider's timeout, which the engine enforces itself, with a better error message.
+/// Margin added to a provider's timeout. The engine enforces that timeout itself, with a better error message.
 const PROVIDER_TIMEOUT_MARGIN: Duration = Duration::from_secs(2);
 
 /// The current role in the session's database.
@@ -16,7 +16,7 @@ pub fn caller() -> Caller {
     Caller { database: session::database(), role: session::current_role().to_u32() }
 }
 
-/// A request, and how long the engine may make no progress with it.
+/// A request, and the time for which the engine may make no progress with it.
 #[derive(Debug, Clone)]
 pub struct Call {
     request: Request,
@@ -34,7 +34,7 @@ impl Call {
         Self { request, timeout: Duration::from_millis(limits.timeout_ms) + PROVIDER_TIMEOUT_MARGIN }
     }
 
-    /// Whether both requests have the same target and content. Caller and remaining budget are ignored: they may have changed.
+    /// True if both requests have the same target and content. Caller and remaining budget are ignored: they may have changed.
     pub fn is_same(&self, other: &Self) -> bool {
         use Request::{Complete, Embed, EmbedBy, RerankBy};
         match (&self.request, &other.request) {
@@ -57,7 +57,7 @@ impl Call {
         }
     }
 
-    /// Whether it is a call of a language model.
+    /// True for a call to a language model.
     pub fn is_completion(&self) -> bool {
         matches!(self.request, Request::Complete { .. })
     }
@@ -67,7 +67,7 @@ impl Call {
         client::send_with_timeout(self.request.clone(), self.timeout)
     }
 
-    /// Sends the request of a call that is not needed afterwards.
+    /// Sends the request, and consumes the call.
     pub fn into_pending(self) -> Result<Pending> {
         client::send_with_timeout(self.request, self.timeout)
     }

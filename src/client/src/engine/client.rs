@@ -1,4 +1,4 @@
-//! A session's requests to the engine: connecting, starting the engine if none runs, waiting, sending again after a loss.
+//! A session's requests to the engine: connects, starts the engine if none is running, waits, and sends again after a loss.
 
 use crate::engine::connection::{ConnectOutcome, Connection, ConnectionError, take_first};
 use crate::engine::launch::Launch;
@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// How many times the engine may die during one request before the request is taken for the cause.
+/// Maximum number of times that the engine may die during one request. After that the request is assumed to be the cause.
 const MAX_ENGINE_DEATHS: u32 = 16;
 
 /// Time between two attempts to connect.
@@ -21,19 +21,19 @@ thread_local! {
     static SESSION: RefCell<Session> =
         const { RefCell::new(Session { connection: None, generation: 0, arrived: BTreeMap::new() }) };
 
-    /// The limit of each wait for the engine, whatever progress it makes.
+    /// Limits each wait for the engine, even if the engine makes progress.
     static MAX_WAIT: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
 struct Session {
     connection: Option<Box<Connection>>,
     generation: u64,
-    /// What had arrived over connections that were lost, and was not taken yet: by generation and request.
+    /// Answers that arrived over lost connections and were not taken yet, by generation and request.
     arrived: BTreeMap<(u64, u64), VecDeque<Response>>,
 }
 
 impl Session {
-    /// Drops a connection of this session that was lost. What had arrived over it stays there for whoever waits for it.
+    /// Drops a lost connection of this session. Answers that arrived over it are kept until they are taken.
     fn lose(&mut self, connection: Option<Box<Connection>>) {
         let answers = connection.map(|connection| connection.into_answers()).unwrap_or_default();
         self.arrived.extend(answers.into_iter().map(|(id, answers)| ((self.generation, id), answers)));
@@ -50,15 +50,15 @@ pub struct Pending {
     request: Request,
     id: u64,
     generation: u64,
-    /// How long the engine may make no progress with it.
+    /// The time for which the engine may make no progress with it.
     timeout: Duration,
     deadline: Instant,
-    /// How many times the engine died while it worked on the request.
+    /// Number of times that the engine died while it worked on the request.
     deaths: u32,
     answered: bool,
 }
 
-/// Runs `work`, in which each wait for the engine ends after `timeout`, whatever progress the engine makes.
+/// Runs `work`, in which each wait for the engine ends after `timeout`, even if the engine makes progress.
 pub fn with_max_wait<T>(timeout: Duration, work: impl FnOnce() -> T) -> T {
     struct Restore(Option<Duration>);
     impl Drop for Restore {
@@ -70,7 +70,7 @@ pub fn with_max_wait<T>(timeout: Duration, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// How long the engine may make no progress with a request.
+/// The time for which the engine may make no progress with a request.
 pub(super) fn default_timeout() -> Duration {
     MAX_WAIT.get().unwrap_or_else(|| Duration::from_millis(settings::request_timeout()))
 }
@@ -80,26 +80,26 @@ pub fn call(request: Request) -> Result<Response> {
     send(request)?.wait()
 }
 
-/// Sends a request. Several may be pending at a time.
+/// Sends a request. Several requests may be pending at a time.
 pub fn send(request: Request) -> Result<Pending> {
     send_with_timeout(request, default_timeout())
 }
 
-/// The same with a timeout other than `rag.request_timeout`.
+/// Like [`send`], with a timeout other than `rag.request_timeout`.
 pub fn send_with_timeout(request: Request, timeout: Duration) -> Result<Pending> {
     let deadline = Instant::now() + timeout;
     let (generation, id) = send_before(&request, deadline)?;
     Ok(Pending { request, id, generation, timeout, deadline, deaths: 0, answered: false })
 }
 
-/// Sends a request if an engine runs; none otherwise.
+/// Sends a request if an engine is running; otherwise returns `None`.
 pub fn send_if_running(request: Request) -> Result<Option<Pending>> {
     if connect_if_running()? { send(request).map(Some) } else { Ok(None) }
 }
 
-/// Connects the session if an engine runs and it is not connected. Returns whether it is.
+/// Connects the session if an engine is running and the session is not connected. Returns whether the session is connected.
 fn connect_if_running() -> Result<bool> {
-    // The session's connection may be one to an engine that has gone.
+    // The session's connection may lead to an engine that has ended.
     SESSION.with_borrow_mut(Session::lose_if_closed);
     if SESSION.with_borrow(|session| session.connection.is_none()) {
         match Connection::open()? {
@@ -110,22 +110,22 @@ fn connect_if_running() -> Result<bool> {
     Ok(true)
 }
 
-/// Sends a request and waits for the answer if an engine runs; none otherwise.
+/// Sends a request and waits for the answer if an engine is running; otherwise returns `None`.
 pub fn call_if_running(request: Request) -> Result<Option<Response>> {
     call_if_running_with_timeout(request, Duration::from_millis(settings::request_timeout()))
 }
 
-/// The same with a timeout other than `rag.request_timeout`.
+/// Like [`call_if_running`], with a timeout other than `rag.request_timeout`.
 pub fn call_if_running_with_timeout(request: Request, timeout: Duration) -> Result<Option<Response>> {
     if connect_if_running()? { send_with_timeout(request, timeout)?.wait().map(Some) } else { Ok(None) }
 }
 
-/// Reports progress for other sessions to see. Only if the engine is connected; a failure is ignored.
+/// Reports progress for other sessions, if the session is connected. A failure is ignored.
 pub fn report(progress: Progress) {
     post(&Request::Report(progress));
 }
 
-/// Sends a request that has no answer. Only if the engine is connected; a failure is ignored.
+/// Sends a request that has no answer, if the session is connected. A failure is ignored.
 pub fn post(request: &Request) {
     SESSION.with_borrow_mut(|session| {
         if let Some(connection) = &mut session.connection {
@@ -135,12 +135,12 @@ pub fn post(request: &Request) {
 }
 
 impl Pending {
-    /// Waits for the answer. If the statement is cancelled this unwinds, which cancels the request.
+    /// Waits for the answer. A cancel of the statement unwinds from here, which cancels the request.
     pub fn wait(mut self) -> Result<Response> {
         self.receive_next()
     }
 
-    /// Waits for the answer, or for its next piece. The time limit begins anew with each sign of progress.
+    /// Waits for the answer, or for its next piece. The timeout starts again with each sign of progress.
     pub fn receive_next(&mut self) -> Result<Response> {
         loop {
             if let Some(answer) = self.receive_before(self.deadline)? {
@@ -149,12 +149,12 @@ impl Pending {
         }
     }
 
-    /// The same as [`Self::receive_next`], for callers that take an answer in this way or by [`Self::poll`].
+    /// Like [`Self::receive_next`], with the return type of [`Self::poll`].
     pub fn wait_next(&mut self) -> Result<Option<Response>> {
         self.receive_next().map(Some)
     }
 
-    /// The answer or its next piece, if it has arrived. Waits only for a new engine, after the death of the one that was asked.
+    /// The answer or its next piece, if it has arrived. Waits only for a new engine, if the engine that had the request has died.
     pub fn poll(&mut self) -> Result<Option<Response>> {
         self.receive_before(Instant::now())
     }
@@ -181,7 +181,7 @@ impl Pending {
                 if self.deaths == MAX_ENGINE_DEATHS {
                     return Err(too_many_deaths());
                 }
-                // The signs of progress that had not been read are lost with the connection.
+                // Signs of progress that were not read are lost with the connection.
                 self.renew_deadline();
                 (self.generation, self.id) = send_before(&self.request, self.deadline)?;
             }
@@ -196,14 +196,14 @@ impl Pending {
     }
 }
 
-/// For a process that must not block.
+/// Methods for a process that must not block.
 impl Pending {
-    /// The number of the connection that it was sent over. Each connection has a higher one than those before it.
+    /// The number of the connection over which it was sent. Each connection has a higher number than earlier ones.
     pub fn connection(&self) -> u64 {
         self.generation
     }
 
-    /// The answer, if it has arrived. Does not send the request again: if the connection was lost, that is an error.
+    /// The answer, if it has arrived. Does not send the request again: a lost connection is an error.
     pub fn try_receive(&mut self) -> Result<Option<Response>> {
         match receive(self.generation, self.id, Instant::now()) {
             Ok(Some(Response::Failed(failure))) => {
@@ -237,7 +237,7 @@ impl Drop for Pending {
     }
 }
 
-/// Waits until the engine has sent something to this process that was not taken yet, the latch is set or the time is over.
+/// Waits until an answer is available that was not taken yet, the latch is set, or the timeout ends.
 pub fn wait_for_event(timeout: Duration) {
     let (has_answers, watched) = SESSION.with_borrow_mut(|session| {
         // A closed socket would end every wait at once.
@@ -253,9 +253,9 @@ pub fn wait_for_event(timeout: Duration) {
     }
 }
 
-/// Waits with the connection taken out of SESSION, so that an interrupt that unwinds does not find it borrowed.
+/// Receives with the connection taken out of SESSION, so that an interrupt that unwinds does not find it borrowed.
 fn receive(generation: u64, id: u64, deadline: Instant) -> Result<Option<Response>, ConnectionError> {
-    // What had arrived before the connection was lost.
+    // Answers that arrived before the connection was lost.
     let arrived = || SESSION.with_borrow_mut(|session| take_first(&mut session.arrived, (generation, id)));
     if let Some(answer) = arrived() {
         return Ok(Some(answer));
@@ -272,7 +272,7 @@ fn receive(generation: u64, id: u64, deadline: Instant) -> Result<Option<Respons
     answer.or_else(|error| arrived().map(Some).ok_or(error))
 }
 
-/// The session's connection while it is waited on. Puts it back when dropped, also by unwinding.
+/// The session's connection during a wait. Its drop, also by unwinding, puts the connection back.
 struct Lease {
     connection: Option<Box<Connection>>,
 }
@@ -292,15 +292,15 @@ impl Drop for Lease {
     }
 }
 
-/// Sends a request over the session's connection, which is made first if there is none.
+/// Sends a request over the session's connection, and connects first if there is none.
 fn send_before(request: &Request, deadline: Instant) -> Result<(u64, u64)> {
     if !request.is_repeatable() {
-        // Do not fail because the engine ended while the connection was idle.
+        // A request that cannot be repeated must not fail because the engine ended while the connection was idle.
         SESSION.with_borrow_mut(Session::lose_if_closed);
     }
     while SESSION.with_borrow(|session| session.connection.is_none()) {
         let mut connection = connect_before(deadline)?;
-        // Nor because it was shutting down when it accepted the connection.
+        // Such a request must not fail because the engine was shutting down when it accepted the connection, either.
         if request.is_repeatable() || connection.is_greeted(deadline)? {
             adopt(connection);
         } else if Instant::now() >= deadline {
@@ -309,11 +309,11 @@ fn send_before(request: &Request, deadline: Instant) -> Result<(u64, u64)> {
     }
     SESSION.with_borrow_mut(|session| match &mut session.connection {
         Some(connection) => Ok((session.generation, connection.send(request)?)),
-        None => Err(Error::internal("the connection has gone before it was used")),
+        None => Err(Error::internal("the connection was closed before it was used")),
     })
 }
 
-/// Makes it the session's connection.
+/// Makes this the session's connection.
 fn adopt(connection: Box<Connection>) {
     SESSION.with_borrow_mut(|session| {
         session.connection = Some(connection);
@@ -321,7 +321,7 @@ fn adopt(connection: Box<Connection>) {
     });
 }
 
-/// Connects before the deadline; starts the engine if none runs.
+/// Connects before the deadline; starts the engine if none is running.
 pub(super) fn connect_before(deadline: Instant) -> Result<Box<Connection>> {
     let mut launch = Launch::default();
     loop {
@@ -345,7 +345,7 @@ fn backlog_full() -> Error {
         "the engine accepted no connection within {} ms",
         settings::request_timeout()
     ))
-    .detail("the backlog of its socket is full")
+    .detail("The backlog of its socket is full.")
     .hint("Raise rag.request_timeout, or open fewer sessions at once.")
 }
 

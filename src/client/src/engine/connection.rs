@@ -1,4 +1,4 @@
-//! A session's connection to the engine. It never blocks: all waiting is done with the latch.
+//! A session's connection to the engine. Its system calls never block; it waits on the latch.
 
 use crate::processes::system::{connect_nonblocking, own_user, peer_user};
 use crate::settings::paths;
@@ -17,7 +17,7 @@ const HELLO: u64 = 0;
 
 /// The result of an attempt to connect.
 pub enum ConnectOutcome {
-    /// The engine accepted.
+    /// The engine accepted the connection.
     Connected(Box<Connection>),
     /// There is no socket, or no process listens on it.
     NoListener,
@@ -25,12 +25,12 @@ pub enum ConnectOutcome {
     Busy,
 }
 
-/// Why a connection cannot be used any more.
+/// Why a connection can no longer be used.
 #[derive(Debug)]
 pub enum ConnectionError {
-    /// The engine has closed it; requests may be sent again.
+    /// The engine has closed the connection; requests may be sent again.
     Closed,
-    /// The engine refused the client; sending again would not help.
+    /// The engine refused the client; sending again would fail as well.
     Refused(Error),
 }
 
@@ -48,7 +48,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Tries to connect, without ever blocking.
+    /// Tries to connect without blocking.
     pub fn open() -> Result<ConnectOutcome> {
         let path = paths::socket();
         let stream = match connect_nonblocking(&path) {
@@ -89,22 +89,22 @@ impl Connection {
         self.last_id += 1;
         let frame = protocol::encode(self.last_id, request)?;
         self.outgoing.extend_from_slice(&frame);
-        // A write error occurs again, and is handled, when the answer is waited for.
+        // A write error occurs again when the caller waits for the answer, and is handled there.
         let _ = self.write();
         Ok(self.last_id)
     }
 
-    /// Whether the engine has not closed the connection, as far as is known.
+    /// True if the engine has not closed the connection, as far as the socket shows.
     pub fn is_open(&mut self) -> bool {
         self.write().and_then(|()| self.read()).is_ok()
     }
 
-    /// Whether an answer was read that was not taken yet. It may have come together with another one.
+    /// True if an answer was read and not taken yet. It may have arrived together with another one.
     pub fn has_untaken(&self) -> bool {
         !self.answers.is_empty()
     }
 
-    /// Waits until everything is written to the socket. False if it is not at the deadline.
+    /// Waits until everything is written to the socket. Returns false if the deadline passes first.
     pub fn flush(&mut self, deadline: Instant) -> Result<bool, ConnectionError> {
         loop {
             self.write()?;
@@ -118,7 +118,7 @@ impl Connection {
         }
     }
 
-    /// Waits for the engine's greeting. False if the engine closed the connection, or did not greet before the deadline.
+    /// Waits for the engine's greeting. Returns false if the engine closes the connection, or the deadline passes first.
     pub fn is_greeted(&mut self, deadline: Instant) -> Result<bool> {
         loop {
             match self.write().and_then(|()| self.read()) {
@@ -131,7 +131,7 @@ impl Connection {
         }
     }
 
-    /// Waits for the answer to a request, or for its next piece. None at the deadline.
+    /// Waits for the answer to a request, or for its next piece. Returns `None` if the deadline passes first.
     pub fn receive(&mut self, id: u64, deadline: Instant) -> Result<Option<Response>, ConnectionError> {
         loop {
             if let Some(answer) = take_first(&mut self.answers, id) {
@@ -149,13 +149,13 @@ impl Connection {
         }
     }
 
-    /// The socket, and the event to wait for.
+    /// The socket, and the event on which to wait.
     pub fn interest(&self) -> (RawFd, Interest) {
         let interest = if self.written < self.outgoing.len() { Interest::ReadWrite } else { Interest::Read };
         (self.stream.as_raw_fd(), interest)
     }
 
-    /// Cancels a request whose answer is not needed any more.
+    /// Cancels a request whose answer is no longer needed.
     pub fn cancel(&mut self, request: u64) {
         let come = self.answers.remove(&request).unwrap_or_default();
         if come.iter().any(Response::is_last) {
@@ -186,7 +186,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what has arrived; returns whether there was at least one answer.
+    /// Reads available bytes. Returns whether there was at least one answer.
     fn read(&mut self) -> Result<bool, ConnectionError> {
         let mut buffer = [0; 65_536];
         loop {
@@ -234,7 +234,7 @@ impl Connection {
             }
             Frame { id: HELLO, body: Response::Hello { protocol, version, .. } } => {
                 Err(ConnectionError::Refused(other_protocol(&format!(
-                    "engine {version} speaks protocol {protocol}"
+                    "The engine is version {version} with protocol {protocol}"
                 ))))
             }
             Frame { id: HELLO, body: Response::Failed(failure) } => {
@@ -245,7 +245,7 @@ impl Connection {
                     if body.is_last() { self.cancelled.remove(&id) } else { self.cancelled.contains(&id) };
                 if !cancelled {
                     let answers = self.answers.entry(id).or_default();
-                    // One sign of progress that is not read yet says as much as many.
+                    // A second unread sign of progress would add nothing.
                     if body != Response::Working || answers.back() != Some(&body) {
                         answers.push_back(body);
                     }
@@ -256,7 +256,7 @@ impl Connection {
     }
 }
 
-/// Takes the first answer to a request, or its first piece, from what has arrived.
+/// Removes the first answer to a request, or its first piece, from those that have arrived.
 pub fn take_first<K: Ord>(arrived: &mut BTreeMap<K, VecDeque<Response>>, request: K) -> Option<Response> {
     let answers = arrived.get_mut(&request)?;
     let first = answers.pop_front();
@@ -268,11 +268,14 @@ pub fn take_first<K: Ord>(arrived: &mut BTreeMap<K, VecDeque<Response>>, request
 
 fn other_protocol(found: &str) -> Error {
     Error::engine_unreachable("the running engine does not match this version of ragstone")
-        .detail(format!("{found}, the library {} speaks protocol {PROTOCOL}", env!("CARGO_PKG_VERSION")))
+        .detail(format!(
+            "{found}, the library is version {} with protocol {PROTOCOL}.",
+            env!("CARGO_PKG_VERSION")
+        ))
         .hint("Close the sessions that still use the old version, or restart the server.")
 }
 
-/// Refuses an engine of another operating system user, who may have put a socket there to read the texts.
+/// Refuses an engine of another system user: that user may have created the socket to read the texts.
 fn check_peer(stream: &UnixStream) -> Result<()> {
     let (peer, own) = (peer_user(stream).unwrap_or(u32::MAX), own_user());
     if peer == own {

@@ -1,4 +1,4 @@
-//! Starts the engine from a session, by registering a supervisor. Any role may do that, and it works without preload.
+//! Starts the engine from a session by registering a supervisor. Any role may do this, and it works without preload.
 
 use crate::processes::file_lock::FileLock;
 use crate::processes::own_files;
@@ -10,13 +10,13 @@ use pgrx::bgworkers::{BackgroundWorkerStatus, DynamicBackgroundWorker};
 use ragstone_pg::error::{Error, Result};
 use std::time::{Duration, Instant};
 
-/// How long to wait if no worker slot is free: another session's supervisor may have taken the last one, and start the engine.
+/// Maximum wait if no worker slot is free: the supervisor of another session may have taken the last one, and start the engine.
 const MAX_SLOT_WAIT: Duration = Duration::from_millis(1500);
 
 /// Maximum number of supervisors that one call registers.
 const MAX_REGISTRATIONS: u32 = 3;
 
-/// The state of starting the engine, in the session that needs it.
+/// The progress of starting the engine, in the session that needs it.
 #[derive(Default)]
 pub struct Launch {
     worker: Option<DynamicBackgroundWorker>,
@@ -25,7 +25,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Does the next step, if one is due. To be called repeatedly until the socket accepts connections.
+    /// Takes the next step, if one is due. The caller repeats this until the socket accepts connections.
     pub fn advance(&mut self) -> Result<()> {
         if let Some(worker) = &self.worker {
             if !matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped)) {
@@ -53,9 +53,10 @@ impl Launch {
         }
     }
 
-    /// The error if the engine did not listen in time.
+    /// The error for an engine that did not listen in time.
     pub fn too_slow(&self) -> Error {
-        did_not_start().detail(format!("it did not listen within {} ms", settings::request_timeout()))
+        did_not_start()
+            .detail(format!("It did not listen on its socket within {} ms.", settings::request_timeout()))
     }
 }
 
@@ -79,7 +80,7 @@ fn check_installation() -> Result<()> {
         .hint("Run make install, or set rag.engine_path."));
     }
     let folder = paths::socket_directory();
-    let hint = "Set rag.socket_directory to a folder that the server's user can write in, and nobody else.";
+    let hint = "Set rag.socket_directory to a folder in which only the server's user can write.";
     if !is_accessible(&folder, libc::W_OK | libc::X_OK) {
         return Err(Error::engine_unreachable(format!(
             "the engine's socket directory \"{}\" is not writable",

@@ -1,5 +1,5 @@
-//! Reads one of the engine's mailboxes: requests a batch, has it written, acknowledges it with the next request. It never
-//! blocks on the engine.
+//! Reads one of the engine's mailboxes: requests a batch, writes it to tables, and acknowledges it with the next request.
+//! It never blocks on the engine.
 
 use crate::engine::client;
 use crate::engine::client::Pending;
@@ -10,47 +10,47 @@ use ragstone_pg::activity;
 use ragstone_pg::error::{Error, Result};
 use std::time::{Duration, Instant};
 
-/// A request that is unanswered for this long is made again: a request of an earlier worker may have reached the engine after it
-/// and replaced it.
+/// A request that is unanswered for this long is sent again: a request of an earlier worker may have reached the engine
+/// later and replaced it.
 const MAX_REQUEST_AGE: Duration = Duration::from_secs(30);
 
-/// The interval at which the reader looks for an engine while none runs.
+/// Interval at which the reader tries to connect while no engine is running.
 const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The pause after the connection to the engine was lost.
+/// Pause after the connection to the engine was lost.
 const LOST_ENGINE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Pauses after a batch could not be written.
 const WRITE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// What a mailbox holds, and how it is written down.
+/// The content of a mailbox, and how it is written to tables.
 pub trait MailboxConsumer {
     /// The content of one answer of the engine.
     type Batch;
 
-    /// What the mailbox holds, for messages.
+    /// Name of the mailbox's content, for messages.
     const NAME: &'static str;
 
-    /// The request for what follows number `written`, up to which everything is written.
+    /// The request for the items after number `written`; items up to it are written.
     fn request(database: u32, written: u64) -> Request;
 
-    /// The batch in an answer, with its last number; none if it is the answer to another request.
+    /// The batch in an answer, with its last number; `None` if it is the answer to another request.
     fn accept(answer: Response) -> Option<(Self::Batch, u64)>;
 
-    /// Writes a batch in transactions of its own. Must be idempotent: the engine may send a batch again.
+    /// Writes a batch in its own transactions. Must be idempotent: the engine may send a batch again.
     fn write(&mut self, batch: Self::Batch) -> Result<()>;
 
-    /// Called when the engine has gone, with everything it had not delivered.
+    /// Called when the engine has ended, along with everything that it had not delivered.
     fn lost_engine(&mut self) {}
 }
 
 /// The reader of one mailbox of a database.
 pub struct MailboxReader<C> {
-    /// What is done with the batches.
+    /// Processes the batches.
     pub consumer: C,
     database: u32,
     pending: Option<(Pending, Instant)>,
-    /// The connection of the last request, while it is not known to be lost.
+    /// The connection of the last request, unless it is known to be lost.
     connection: Option<u64>,
     /// The last number that is written, but not acknowledged to the engine.
     written: u64,
@@ -59,7 +59,7 @@ pub struct MailboxReader<C> {
 }
 
 impl<C: MailboxConsumer> MailboxReader<C> {
-    /// A reader that has not requested anything yet.
+    /// Creates a reader that has not requested anything yet.
     pub fn open(database: u32, consumer: C) -> Self {
         let paused_until = Instant::now();
         Self {
@@ -73,8 +73,8 @@ impl<C: MailboxConsumer> MailboxReader<C> {
         }
     }
 
-    /// Writes the batch that has arrived, if there is one, and requests the next. Does not wait for the engine and does not
-    /// start one. Returns whether something was written. Must not be called in a transaction.
+    /// Writes the batch that has arrived, if any, and requests the next one. Neither waits for the engine nor starts one.
+    /// Returns whether something was written. Must not be called in a transaction.
     pub fn poll(&mut self) -> bool {
         if Instant::now() < self.paused_until {
             return false;
@@ -99,7 +99,7 @@ impl<C: MailboxConsumer> MailboxReader<C> {
     }
 
     fn lose_connection(&mut self) {
-        // The next engine counts from the beginning.
+        // The numbers of the next engine are independent.
         self.written = 0;
         if self.connection.take().is_some() {
             self.consumer.lost_engine();
@@ -123,7 +123,7 @@ impl<C: MailboxConsumer> MailboxReader<C> {
         }
         match client::send_if_running(C::request(self.database, self.written)) {
             Ok(Some(pending)) => {
-                // The last answer may have been the last that the former engine sent.
+                // This answer may have been the last one of the former engine.
                 if self.connection != Some(pending.connection()) {
                     self.lose_connection();
                 }

@@ -1,5 +1,5 @@
-//! Connections to the engine: a request and its answer ([`client`], [`call`]), what is sent without an answer
-//! ([`one_way`]), and what the engine hands over to a database's worker ([`mailbox`]).
+//! Connections to the engine: requests and their answers ([`client`], [`call`]), messages without an answer ([`one_way`]),
+//! and the mailboxes that the engine keeps for a database's worker ([`mailbox`]).
 
 pub mod call;
 pub mod client;

@@ -1,5 +1,5 @@
-//! Messages that a session sends to the engine without waiting for an answer. They have a connection of their own: when the
-//! engine stops reading it because its outbox is full, the session's other requests go on.
+//! Messages that a session sends to the engine without waiting for an answer. They have their own connection: if the engine
+//! stops reading from it because its agent log is full, the session's other requests are not affected.
 
 use crate::engine::client::connect_before;
 use crate::engine::connection::{Connection, ConnectionError};
@@ -14,7 +14,7 @@ const MAX_START_TIME: Duration = Duration::from_secs(5);
 /// Maximum time to wait until the engine reads a message.
 const MAX_FLUSH_TIME: Duration = Duration::from_secs(2);
 
-/// For this time after a failure every message fails at once, so that many messages do not each wait for the timeout.
+/// After a failure, every message fails at once for this time, so that many messages do not each wait for the timeout.
 const FAILURE_COOLDOWN: Duration = Duration::from_secs(5);
 
 thread_local! {
@@ -22,11 +22,11 @@ thread_local! {
     static LAST_FAILURE: RefCell<Option<(Instant, Error)>> = const { RefCell::new(None) };
 }
 
-/// Sends a request: when this returns, all of it is in the socket, so that the engine receives it even if this process ends at
-/// once. Starts the engine if none runs. If the statement is cancelled meanwhile, the engine receives nothing of the request.
+/// Sends a request. On return the whole request is in the socket, so that the engine receives it even if this process ends
+/// at once. Starts the engine if none is running. If the statement is cancelled meanwhile, the engine receives nothing.
 ///
 /// # Errors
-/// No engine can be reached, or it does not read; it receives nothing of the request then.
+/// No engine can be reached, or the engine does not read. The engine then receives nothing.
 pub fn send_and_forget(request: &Request) -> Result<()> {
     if let Some(error) = LAST_FAILURE.with_borrow(|failed| failed.as_ref().and_then(recent)) {
         return Err(error);
@@ -58,7 +58,7 @@ fn send(request: &Request) -> Result<()> {
             }
             Ok(false) => return Err(full()),
             Err(ConnectionError::Refused(error)) => return Err(error),
-            // Most likely the engine ended while the connection was idle: start another one.
+            // The engine probably ended while the connection was idle; start another one.
             Err(ConnectionError::Closed) if left > 0 => {}
             Err(ConnectionError::Closed) => return Err(Error::engine_unreachable("the engine ended")),
         }
@@ -81,7 +81,7 @@ fn connect() -> Result<Box<Connection>> {
 }
 
 fn full() -> Error {
-    Error::engine_unreachable(format!("the engine took nothing more for {MAX_FLUSH_TIME:?}"))
-        .detail("What was posted before is not written down yet.")
+    Error::engine_unreachable(format!("the engine accepted no data for {MAX_FLUSH_TIME:?}"))
+        .detail("Entries that were sent before are not written yet.")
         .hint("Look for lines of \"ragstone coordinator\" in the server's log.")
 }

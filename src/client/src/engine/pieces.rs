@@ -1,4 +1,4 @@
-//! The streamed output of a job: its worker posts pieces to the engine, and a session requests them.
+//! The streamed output of a job: its worker posts pieces to the engine, and sessions read them.
 
 use crate::engine::client;
 use ragstone_core::protocol::{JobRun, Pieces, Request, Response};
@@ -7,23 +7,23 @@ use ragstone_pg::error::{Error, Result};
 use std::cell::Cell;
 use std::time::Duration;
 
-/// How much longer than the requested wait the engine's answer may take.
+/// Margin added to the requested wait for the engine's answer.
 const ANSWER_MARGIN: Duration = Duration::from_secs(2);
 
-/// Maximum number of pieces of one attempt at a job. The numbers of the next attempt begin after it.
+/// Maximum number of pieces of one attempt at a job. The numbers of the next attempt follow it.
 pub const MAX_PIECES: u32 = 1_000_000;
 
 thread_local! {
-    /// The job that this process runs, if it is a job's worker, and the number of pieces that it has posted.
+    /// The job that this process runs if it is a job's worker, and the number of pieces posted so far.
     static CURRENT: Cell<Option<(JobRun, u32)>> = const { Cell::new(None) };
 }
 
-/// Makes this process the one that posts the job's pieces.
+/// Lets this process post the pieces of a job.
 pub fn begin(run: JobRun) {
     CURRENT.set(Some((run, 0)));
 }
 
-/// Whether this process runs a job, so that its output is streamed.
+/// True if this process runs a job, so that its output is streamed.
 pub fn is_streaming() -> bool {
     CURRENT.get().is_some()
 }
@@ -38,14 +38,14 @@ pub fn post_piece(text: &str) {
     client::post(&Request::PostPiece { run, seq: posted + 1, piece: text.to_owned() });
 }
 
-/// Announces the end of the job, after its commit. Without an engine nothing is announced; waiting sessions poll the table.
+/// Reports the end of the job, after its commit. Without an engine nothing is reported; waiting sessions poll the table.
 pub fn end(run: JobRun) {
     CURRENT.set(None);
     let announced = outside_transaction(|| {
-        // Connects if nothing was posted before.
+        // Connects if no piece was posted before.
         if ask(run, u32::MAX, Duration::ZERO)?.is_some() {
             client::post(&Request::EndPieces(run));
-            // Its answer shows that the engine has read everything sent before.
+            // The answer shows that the engine has read all messages before it.
             ask(run, u32::MAX, Duration::ZERO)?;
         }
         Ok(())
@@ -53,7 +53,7 @@ pub fn end(run: JobRun) {
     drop(announced);
 }
 
-/// Waits for a piece after number `after` or the job's end, and returns what the engine has; none if no engine runs.
+/// Waits for a piece after number `after`, or for the job's end. Returns the engine's pieces; `None` if no engine is running.
 pub fn ask(run: JobRun, after: u32, wait: Duration) -> Result<Option<Pieces>> {
     let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
     match client::call_if_running_with_timeout(

@@ -1,9 +1,10 @@
-//! Lets a job call models and providers while no transaction is open: the calls of its function are recorded, its transaction is
-//! rolled back, the calls are made, and the function is called again with their answers at hand.
+//! Lets a job call models and providers while no transaction is open: the calls of its function are recorded, its
+//! transaction is rolled back, the calls are made, and the function is called again with their answers.
 //!
-//! A model of language may answer the same question differently each time, and a failure may pass: each such answer is given once in a
-//! run of the function, to the first call that asks for it, so that what is asked twice is asked twice. What a model computes from
-//! texts (embeddings, ranks) is the same each time, and is given to all calls that ask for it.
+//! A language model may answer the same question differently each time, and a failure may be transient. Each such answer is
+//! therefore used once per run of the function, by the first call that matches, so that a question that the function asks
+//! twice is sent twice. The results of models that compute (embeddings, ranks) are deterministic, and are used for all
+//! matching calls.
 
 use crate::engine::call::Call;
 use crate::engine::client::Pending;
@@ -13,18 +14,18 @@ use ragstone_pg::error::{Error, Result};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-/// Maximum number of calls to language models that a job makes at a time. The engine enforces each provider's own limit.
+/// Maximum number of concurrent calls to language models of one job. The engine enforces each provider's own limit.
 const MAX_COMPLETIONS_AT_ONCE: usize = 64;
 
-/// Maximum number of other calls at a time: each of them carries many texts.
+/// Maximum number of other concurrent calls: each of them carries many texts.
 const MAX_REQUESTS_AT_ONCE: usize = 8;
 
 /// The calls of the job that this process runs, and their answers.
 #[derive(Default)]
 struct ReplayState {
-    /// Whether the job's function is running.
+    /// True while the job's function is running.
     active: bool,
-    /// Whether a deferred call was waited for, so that the transaction is to be rolled back.
+    /// True if the function waited for a deferred call, so that the transaction is to be rolled back.
     suspended: bool,
     answers: Vec<Answer>,
     deferred: Vec<Call>,
@@ -34,12 +35,12 @@ struct ReplayState {
 struct Answer {
     call: Call,
     answer: Result<Response>,
-    /// Whether a call of this run of the function has got it.
+    /// True if a call of this run of the function has used it.
     given: bool,
 }
 
 impl Answer {
-    /// Whether every call of a run that asks for it gets it.
+    /// True if all matching calls of a run use it.
     fn is_shared(&self) -> bool {
         self.answer.is_ok() && !self.call.is_completion()
     }
@@ -49,18 +50,18 @@ thread_local! {
     static STATE: RefCell<ReplayState> = RefCell::default();
 }
 
-/// A call that a job's function may make, and whose answer may come only when the function is called again.
+/// A call of a job's function. Its answer may be available only when the function is called again.
 pub enum ReplayableCall {
-    /// Sent to the engine; outside of a job.
+    /// Sent to the engine; outside a job.
     Pending(Pending),
-    /// Made after an earlier run of the function.
+    /// Answered after an earlier run of the function.
     Answered(Result<Response>),
-    /// Will be made after the transaction of this run.
+    /// To be made after the transaction of this run.
     Deferred,
 }
 
-/// Makes a call now, or defers it in a job. A caller that needs several answers makes all calls before it waits for the first,
-/// so that they run concurrently.
+/// Makes a call now, or defers it within a job. A caller that needs several answers makes all calls before it waits for the
+/// first one, so that they run concurrently.
 pub fn ask(call: Call) -> Result<ReplayableCall> {
     if !is_active() {
         return call.into_pending().map(ReplayableCall::Pending);
@@ -101,7 +102,7 @@ impl ReplayableCall {
     }
 }
 
-/// Runs `work`, a job's function, whose calls are deferred. It is called again when they have been answered.
+/// Runs `work`, a job's function, and defers its calls. The function is called again when they have been answered.
 pub fn with_replay<T>(work: impl FnOnce() -> T) -> T {
     STATE.with_borrow_mut(|state| {
         (state.active, state.suspended) = (true, false);
@@ -120,12 +121,12 @@ impl Drop for ActiveGuard {
     }
 }
 
-/// Whether a call made now is deferred.
+/// True if a call made now is deferred.
 pub fn is_active() -> bool {
     STATE.with_borrow(|state| state.active)
 }
 
-/// Forgets calls and answers, before another job's function or another step runs.
+/// Drops calls and answers before the function of another job or step runs.
 pub fn forget() {
     STATE.with_borrow_mut(|state| {
         state.answers.clear();
@@ -133,7 +134,7 @@ pub fn forget() {
     });
 }
 
-/// Whether the job's function has to be called again, whatever it returned.
+/// True if the job's function has to be called again; its result is then ignored.
 pub fn has_deferred_calls() -> bool {
     STATE.with_borrow(|state| !state.deferred.is_empty())
 }
@@ -143,7 +144,7 @@ pub fn suspended() -> Error {
     Error::internal("a job waits for an answer")
 }
 
-/// Makes the deferred calls, several at a time. Must not be called in a transaction. An error is an answer as well; only a cancel
+/// Makes the deferred calls concurrently. Must not be called in a transaction. An error counts as an answer; only a cancel
 /// or the server's shutdown unwinds from here.
 pub fn run_deferred_calls() {
     let mut calls = STATE.with_borrow_mut(|state| std::mem::take(&mut state.deferred)).into_iter().peekable();

@@ -1,8 +1,9 @@
-//! Locks that ensure that a server has one supervisor, and a database one worker in each place. They are POSIX record locks: a
-//! child process does not inherit them, the kernel releases them, and the holder can be queried without taking the lock.
+//! File locks, which ensure that a server has one supervisor, and each place of a database one worker. They are POSIX
+//! record locks: child processes do not inherit them, the kernel releases them, and the holder can be queried without
+//! taking the lock.
 //!
-//! A process loses its lock when it closes any descriptor of the file. So no function here opens a file whose lock the process
-//! holds: what it holds is known without the kernel.
+//! A process loses its lock when it closes any descriptor of the file. No function here therefore opens a file whose lock
+//! this process holds; the list of held files answers queries about them.
 
 use crate::processes::own_files;
 use crate::settings::paths;
@@ -16,18 +17,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The files whose locks this process holds.
 static HELD: Mutex<Vec<FileId>> = Mutex::new(Vec::new());
 
-/// Device and inode of a file. They belong to one file as long as it is open, by whatever path it is reached, or by none.
+/// Device and inode of a file. They identify an open file, regardless of the path that leads to it, and even if there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileId(u64, u64);
 
-/// A lock that is held as long as the value lives.
+/// A lock that is held while the value lives.
 pub struct FileLock {
     id: FileId,
     _file: File,
 }
 
 impl FileLock {
-    /// Takes the lock; none if a process holds it, this one included.
+    /// Takes the lock; `None` if any process holds it, including this one.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
         loop {
             if is_held_here(path) {
@@ -42,7 +43,7 @@ impl FileLock {
                     error => Err(error),
                 };
             }
-            // A lock on a file that was removed meanwhile excludes no other process.
+            // A lock on a file that was removed meanwhile does not exclude other processes.
             let id = FileId::of(&file.metadata()?);
             if FileId::at(path) == Some(id) {
                 held().push(id);
@@ -51,7 +52,7 @@ impl FileLock {
         }
     }
 
-    /// Removes the file if no process holds the lock. A process that tries to take it at that moment may fail.
+    /// Removes the file if no process holds the lock. A process that tries to take the lock at that moment may fail.
     pub fn remove_if_free(path: &Path) {
         if let Ok(Some(_lock)) = Self::take(path) {
             let _ = fs::remove_file(path);
@@ -104,7 +105,7 @@ fn whole_file() -> libc::flock {
     lock
 }
 
-/// The rest of the names of the extension's files that begin with a prefix.
+/// The extension's files whose names begin with a prefix; returns the rest of each name.
 pub fn files_with_prefix(prefix: &str) -> impl Iterator<Item = String> {
     let stem = paths::socket().with_extension(prefix);
     let start = stem.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! The workers of jobs: how one is registered, found, cancelled and terminated.
+//! The workers of jobs: registers, finds, cancels and terminates them.
 //!
-//! A job's worker holds a lock on a file as long as it runs. The kernel knows the holder, so no session can pretend to be a job's
-//! worker, or keep a job from having one.
+//! A job's worker holds a lock on a file while it runs. The kernel knows the holder, so no session can pretend to be a
+//! job's worker, or prevent a job from getting one.
 
 use crate::processes::file_lock::{FileLock, files_with_prefix};
 use crate::processes::system::send_signal;
@@ -10,7 +10,7 @@ use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBa
 use ragstone_pg::session;
 use std::path::PathBuf;
 
-/// What the worker of a job is registered with.
+/// The arguments with which a job's worker is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JobTicket {
     /// OID of the database.
@@ -31,7 +31,7 @@ impl JobTicket {
         format!("{} {} {}", self.database, self.role, self.job)
     }
 
-    /// Parses what [`register`] has passed.
+    /// Parses the argument that [`register`] has passed.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let ticket = Self {
@@ -47,14 +47,14 @@ impl JobTicket {
 pub struct StartingWorker(DynamicBackgroundWorker);
 
 impl StartingWorker {
-    /// Whether it has exited, or was not started.
+    /// True if it has exited, or was not started.
     pub fn has_ended(&self) -> bool {
         matches!(self.0.pid(), Err(BackgroundWorkerStatus::Stopped | BackgroundWorkerStatus::PostmasterDied))
     }
 }
 
-/// Registers a worker; none if no slot is free. This process's latch is set when the worker starts and when it exits. Must not be
-/// called in a transaction, whose memory context the handle would be in.
+/// Registers a worker; `None` if no slot is free. The worker's start and exit set this process's latch. Must not be called
+/// in a transaction: the handle would be allocated in its memory context.
 pub fn register(ticket: &JobTicket) -> Option<StartingWorker> {
     if session::is_binary_upgrade() {
         return None;
@@ -86,7 +86,7 @@ pub fn running() -> impl Iterator<Item = JobTicket> {
     known_jobs().filter(|ticket| holder(ticket).is_some())
 }
 
-/// Terminates the workers of a database. Their jobs stay as they are.
+/// Terminates the workers of a database. The state of their jobs is unchanged.
 pub fn terminate_workers(database: u32) {
     for pid in known_jobs().filter(|ticket| ticket.database == database).filter_map(|ticket| holder(&ticket))
     {
@@ -94,7 +94,7 @@ pub fn terminate_workers(database: u32) {
     }
 }
 
-/// The job of every lock file.
+/// The job of each lock file.
 pub fn known_jobs() -> impl Iterator<Item = JobTicket> {
     files_with_prefix("job-").filter_map(|name| {
         let mut numbers = name.split('-');

@@ -1,9 +1,9 @@
-//! How the launcher is registered.
+//! Registers the launcher.
 
 use pgrx::bgworkers::BackgroundWorkerBuilder;
 use ragstone_pg::session;
 
-/// Postgres starts the launcher with the server where the library is preloaded, and not on a standby.
+/// If the library is preloaded, PostgreSQL starts the launcher with the server, but not on a standby.
 pub fn register_if_preloaded() {
     if session::is_preloading() && !session::is_binary_upgrade() {
         BackgroundWorkerBuilder::new("ragstone launcher")

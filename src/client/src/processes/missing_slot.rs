@@ -1,5 +1,5 @@
-//! What happens when Postgres has no slot for a background worker (`max_worker_processes`): work waits, so the server's log says so
-//! when that begins, and a file says so to the sessions that look at what waits, and to the workers that can make room.
+//! Handles a lack of slots for background workers (`max_worker_processes`). Work then waits. A message in the server log
+//! reports the beginning; a file reports it to sessions that show what waits, and to workers that can make room.
 
 use crate::processes::file_lock::files_with_prefix;
 use crate::processes::own_files;
@@ -9,16 +9,16 @@ use pgrx::log;
 use std::fmt::{self, Display, Formatter};
 use std::fs;
 
-/// What a slot is missing for.
+/// The process for which a slot is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
     /// A worker of a database.
     Worker(Place),
-    /// A job, which the coordinator has a worker registered for.
+    /// A job's worker, which the coordinator registers.
     Job,
 }
 
-/// Notes that a slot for a worker of the database `is_missing`, or that there was one.
+/// Records whether a slot for a worker of the database `is_missing`.
 pub fn note(database: u32, waiting: Waiting, is_missing: bool) {
     let path = paths::missing_slot(database, waiting);
     if !is_missing {
@@ -35,21 +35,21 @@ pub fn note(database: u32, waiting: Waiting, is_missing: bool) {
     }
 }
 
-/// Whether a job of the database waits for a slot, its own or the coordinator's.
+/// True if a job of the database waits for a slot, its own or the coordinator's.
 pub fn is_noted_for_jobs(database: u32) -> bool {
     [Waiting::Job, Waiting::Worker(Place::Coordinator)]
         .into_iter()
         .any(|waiting| paths::missing_slot(database, waiting).exists())
 }
 
-/// Whether a slot is missing, in any database, for what `place` can make room for. A coordinator makes no room for jobs, which it
-/// has to start.
+/// True if, in any database, a slot is missing that a worker in `place` can free. A coordinator does not exit for the sake
+/// of jobs, which it has to start itself.
 pub fn is_noted_for(place: Place) -> bool {
     files_with_prefix("slotless-")
         .any(|name| place != Place::Coordinator || !name.ends_with(&format!("-{}", Waiting::Job)))
 }
 
-/// As in names of files.
+/// The form in file names.
 impl Display for Waiting {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         match self {

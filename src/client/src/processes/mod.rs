@@ -1,4 +1,4 @@
-//! The background workers: how each kind is registered, which of them run, and calls to the operating system.
+//! The background workers: their registration, the query for running ones, and calls to the operating system.
 
 pub mod file_lock;
 pub mod job_registry;

@@ -1,5 +1,5 @@
-//! Files in the socket directory. It must be the server's own: whoever could write there could have the server follow his symbolic
-//! links, and read and write other files.
+//! Files in the socket directory. Only the server's user may write there: another user could create symbolic links, through
+//! which the server would read and write other files.
 
 use crate::processes::system::own_user;
 use crate::settings::paths;
@@ -8,19 +8,19 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Opens a file for writing, which is made if it is missing. What is in it stays.
+/// Opens a file for writing, and creates it if it is missing. Its content is kept.
 ///
 /// # Errors
-/// The system's, or `PermissionDenied` if the folder is not the server's own.
+/// The system's error; `PermissionDenied` if the folder fails [`check_directory`].
 pub fn open(path: &Path) -> io::Result<File> {
     check_directory()?;
     options().create(true).truncate(false).open(path)
 }
 
-/// Makes an empty file.
+/// Creates an empty file.
 ///
 /// # Errors
-/// The system's, `AlreadyExists` if there is one, or `PermissionDenied` if the folder is not the server's own.
+/// The system's error; `AlreadyExists` if the file exists; `PermissionDenied` if the folder fails [`check_directory`].
 pub fn create_new(path: &Path) -> io::Result<File> {
     check_directory()?;
     options().create_new(true).open(path)
@@ -32,10 +32,10 @@ fn options() -> OpenOptions {
     options
 }
 
-/// Whether the socket directory belongs to the server's user, and nobody else may write in it.
+/// Checks that the socket directory belongs to the server's user, and that no other user may write in it.
 ///
 /// # Errors
-/// The system's, or `PermissionDenied` with what is wrong.
+/// The system's error; `PermissionDenied` with a description of the problem.
 pub fn check_directory() -> io::Result<()> {
     let found = paths::socket_directory().metadata()?;
     let wrong = if !found.is_dir() {

@@ -1,32 +1,32 @@
-//! The places of a database's background workers: each is held by one process at most.
+//! The places of a database's background workers. At most one process holds a place.
 
 use std::fmt::{self, Display, Formatter};
 
 /// A place for a background worker of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// The coordinator: it starts jobs, writes what the engine's mailboxes hold, and maintains the log's partitions and sums. It
-    /// uses no table of a user.
+    /// The coordinator: it starts jobs, writes the content of the engine's mailboxes to tables, and maintains the
+    /// partitions and sums of the log. It does not access users' tables.
     Coordinator,
-    /// A worker that indexes collections, from 0. The first one has others registered when there is much to do.
+    /// A worker that indexes collections; numbers begin at 0. The first worker registers additional ones when the queue is long.
     Indexer(i32),
 }
 
 impl Place {
-    /// The worker that a session wants for changed rows.
+    /// The worker that a session requests for changed rows.
     pub const FIRST_INDEXER: Self = Self::Indexer(0);
 
-    /// Whether sessions ask for a worker in this place. Others are registered by the first worker of the database.
+    /// True if sessions request a worker in this place. The first worker of the database registers the others.
     pub fn is_requested(self) -> bool {
         self == Self::Coordinator || self == Self::FIRST_INDEXER
     }
 
-    /// Whether both places are of the same kind.
+    /// True if both places are of the same kind.
     pub fn is_like(self, other: Self) -> bool {
         std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }
 
-    /// A place from the end of the name of its files.
+    /// Parses a place from the end of a file name.
     pub fn parse(word: &str) -> Option<Self> {
         match word {
             "coordinator" => Some(Self::Coordinator),
@@ -35,7 +35,7 @@ impl Place {
     }
 }
 
-/// As in names of files.
+/// The form in file names.
 impl Display for Place {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -45,7 +45,7 @@ impl Display for Place {
     }
 }
 
-/// Database and place of a worker, from the name of its file after the prefix.
+/// Parses database and place of a worker from the part of a file name after the prefix.
 pub fn parse_worker_name(name: &str) -> Option<(u32, Place)> {
     let (database, place) = name.split_once('-')?;
     Some((database.parse().ok()?, Place::parse(place)?))

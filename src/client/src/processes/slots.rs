@@ -1,8 +1,9 @@
-//! The workers of all databases: which database has one, which waits for one, and which has to lose it.
+//! The workers of all databases: the databases that have one, wait for one, or have to lose it.
 //!
-//! The extension has no shared memory without preload, so each worker holds a lock on a file whose name contains its database and
-//! its place. A database that waits has a file as well, its request. Every background process of the extension serves the requests of
-//! all databases, at least once a second while it sleeps and when it exits, and the last one stays until they are served.
+//! Without preload the extension has no shared memory, so each worker holds a lock on a file whose name contains its
+//! database and its place. A database that waits for a worker has a file as well, its request. Every background process of
+//! the extension serves the requests of all databases: at least once a second while it sleeps, and when it exits. The last
+//! process stays until all requests are served.
 
 use crate::processes::file_lock::{FileLock, files_with_prefix};
 use crate::processes::job_registry;
@@ -21,18 +22,18 @@ use std::time::{Duration, Instant, SystemTime};
 /// Minimum time between two registrations by one session: a worker that was just registered has not taken its lock yet.
 const REGISTRATION_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a process serves requests.
+/// Interval at which a process serves requests.
 const SERVICE_INTERVAL: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// The places that this session has registered workers for, and when.
+    /// The places for which this session has registered workers, with the time.
     static REGISTERED: RefCell<Vec<(Place, Instant)>> = const { RefCell::new(Vec::new()) };
 
-    /// When this process has last served requests at its intervals.
+    /// When this process last served requests at its interval.
     static SERVED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Starts the worker of a place in this database if it has none. If no worker may be started, one is requested.
+/// Starts the worker of a place in this database if it has none. If no worker may be started, requests one.
 pub fn ensure(place: Place) {
     let database = session::database();
     if session::is_standby() || session::is_binary_upgrade() || is_starting(place) {
@@ -52,14 +53,14 @@ fn holder(database: u32, place: Place) -> Option<i32> {
     FileLock::holder(&paths::worker_lock(database, place))
 }
 
-/// Whether a worker that this session has registered may not have taken its lock yet.
+/// True if a worker that this session has registered may not have taken its lock yet.
 fn is_starting(place: Place) -> bool {
     REGISTERED.with_borrow(|registered| {
         registered.iter().any(|(known, at)| *known == place && at.elapsed() < REGISTRATION_INTERVAL)
     })
 }
 
-/// Starts additional workers that index this database. Called by the first of them when the queue is long.
+/// Starts additional workers that index this database. The first worker calls this when the queue is long.
 pub fn ensure_more(database: u32) {
     for place in (1..settings::sync_workers()).map(Place::Indexer) {
         if holder(database, place).is_none() && has_room(place) {
@@ -73,9 +74,10 @@ pub fn wake_indexer() {
     wake(Place::FIRST_INDEXER);
 }
 
-/// Has the coordinator look for jobs, or requests one if it has exited.
+/// Wakes the coordinator to look for jobs, or requests one if it has exited.
 pub fn wake_for_jobs() {
-    // The file is there before the coordinator wakes, and it removes the file before it looks: a commit is never missed.
+    // The file is created before the coordinator wakes, and the coordinator removes it before it looks for jobs: no commit
+    // is missed.
     let _ = own_files::open(&paths::submission(session::database()));
     wake(Place::Coordinator);
 }
@@ -86,13 +88,13 @@ fn wake(place: Place) {
     }
 }
 
-/// Whether jobs were submitted in a database since this was last asked.
+/// True if jobs were submitted in a database since the last call.
 pub fn take_submission(database: u32) -> bool {
     fs::remove_file(paths::submission(database)).is_ok()
 }
 
-/// Returns the process id of this database's worker in a place, or requests one if it has exited. Does not allocate Postgres's
-/// memory and does not raise, so that it may run after a commit.
+/// Returns the process id of this database's worker in a place, or requests one if it has exited. Neither allocates
+/// PostgreSQL memory nor raises, so that it may run after a commit.
 pub fn ensure_after_commit(place: Place) -> Option<i32> {
     let database = session::database();
     let holder = holder(database, place);
@@ -103,24 +105,25 @@ pub fn ensure_after_commit(place: Place) -> Option<i32> {
     holder
 }
 
-/// Whether this database has a coordinator.
+/// True if this database has a coordinator.
 pub fn has_coordinator() -> bool {
     holder(session::database(), Place::Coordinator).is_some()
 }
 
-/// Whether there is room for another worker of the kind of `place` in `rag.max_sync_workers`.
+/// True if `rag.max_sync_workers` permits another worker of the kind of `place`.
 pub fn has_room(place: Place) -> bool {
     running(place) < settings::max_sync_workers() as usize
 }
 
-/// Whether this process, a worker in `place`, is one of those that `rag.max_sync_workers` allows. Several processes may have started
-/// workers for the same room, and then those with the lowest process ids stay.
+/// True if this process, a worker in `place`, is within the limit of `rag.max_sync_workers`. Several processes may have
+/// started workers for the same room; those with the lowest process ids stay.
 pub fn is_within_limit(place: Place) -> bool {
     let lower = holders(place).filter(|pid| *pid < session::pid()).count();
     lower < settings::max_sync_workers() as usize
 }
 
-/// Whether another worker can start when that of `place` exits: one of the same kind is requested, or Postgres has had no slot.
+/// True if another worker could start when the worker of `place` exits: a worker of the same kind is requested, or
+/// PostgreSQL had no slot.
 pub fn is_room_needed(place: Place) -> bool {
     requests().any(|(_, requested)| requested.is_like(place)) || missing_slot::is_noted_for(place)
 }
@@ -130,7 +133,7 @@ fn requests() -> impl Iterator<Item = (u32, Place)> {
     files_with_prefix("wanted-").filter_map(|name| parse_worker_name(&name))
 }
 
-/// Ends the workers of databases that a session needs exclusively, and removes the files of workers that have exited.
+/// Ends the workers of databases to which a session needs exclusive access, and removes the files of workers that have exited.
 pub fn end_unwanted() {
     for (database, place) in files_with_prefix("worker-").filter_map(|name| parse_worker_name(&name)) {
         let path = paths::worker_lock(database, place);
@@ -153,7 +156,7 @@ pub fn end_unwanted() {
     }
 }
 
-/// Serves the requests, unless this process has just done so.
+/// Serves the requests, unless this process did so within [`SERVICE_INTERVAL`].
 pub fn serve_requests_at_intervals() {
     let is_due = SERVED.get().is_none_or(|at| at.elapsed() >= SERVICE_INTERVAL);
     if is_due {
@@ -162,10 +165,10 @@ pub fn serve_requests_at_intervals() {
     }
 }
 
-/// Starts workers for the places that wait, as far as there is room. Returns whether it has started any. Does not allocate Postgres's
-/// memory and does not raise.
+/// Starts workers for the places that wait, within the limits. Returns whether it has started any. Neither allocates
+/// PostgreSQL memory nor raises.
 pub fn serve_requests() -> bool {
-    // The oldest first: a worker that makes room for another one asks to come back at once.
+    // The oldest request first: a worker that exits to make room requests its own return at once.
     let requested_at = |database, place| {
         let file = paths::worker_request(database, place).metadata();
         file.and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
@@ -176,7 +179,7 @@ pub fn serve_requests() -> bool {
         return false;
     }
     waiting.sort_by_key(|(at, ..)| *at);
-    // Counted once: a worker that has just been registered holds no lock yet.
+    // Counted once: a worker that was just registered holds no lock yet.
     let limit = settings::max_sync_workers() as usize;
     let mut room =
         [Place::Coordinator, Place::FIRST_INDEXER].map(|kind| (kind, limit.saturating_sub(running(kind))));
@@ -193,13 +196,13 @@ pub fn serve_requests() -> bool {
     has_started
 }
 
-/// Serves the requests for a process that exits. Returns whether it may: no request is left, or another process is there, or was started,
-/// to serve those that are.
+/// Serves the requests for a process that is about to exit. Returns whether it may exit: no request is left, or another
+/// process is running or was started that will serve the rest.
 pub fn hand_over_requests() -> bool {
     serve_requests() || is_any_other_alive() || requests().next().is_none()
 }
 
-/// Whether another process serves requests: a worker of any database, or the supervisor.
+/// True if another process serves requests: a worker of any database, or the supervisor.
 fn is_any_other_alive() -> bool {
     let workers = files_with_prefix("worker-").filter_map(|name| parse_worker_name(&name));
     workers
@@ -208,23 +211,24 @@ fn is_any_other_alive() -> bool {
         .any(|path| FileLock::holder(&path).is_some_and(|pid| pid != session::pid()))
 }
 
-/// Starts a worker for a place that has waited since `requested_at`. Returns whether it has.
+/// Starts a worker for a place that has waited since `requested_at`. Returns whether it has started one.
 fn assign_worker(database: u32, place: Place, requested_at: SystemTime) -> bool {
-    // The request is removed before the check for a worker, so that a request made meanwhile is kept for the next pass. A worker that
-    // runs now sees all work queued until now, before it exits or just after. Of several processes, one removes it.
+    // The request is removed before the check for a worker, so that a request made meanwhile is kept for the next pass. A
+    // worker that is running now sees all work queued until now, before it exits or just after. Of several processes, only
+    // one removes the request.
     if !withdraw_request(database, place) || holder(database, place).is_some() {
         return false;
     }
     let is_started = register(database, place);
-    // Without a slot the place keeps its turn.
+    // Without a slot the request keeps its turn.
     if !is_started && let Ok(file) = own_files::create_new(&paths::worker_request(database, place)) {
         let _ = file.set_modified(requested_at);
     }
     is_started
 }
 
-/// Starts a worker that takes over from this process while it exits. The request stays until that one has begun, for the case that the
-/// server is shutting down.
+/// Starts a worker that takes over from this process while it exits. The request stays until the successor has begun, in
+/// case the server is shutting down.
 pub fn request_successor(database: u32, place: Place) {
     request_worker(database, place);
     if !is_any_other_alive() {
@@ -232,7 +236,8 @@ pub fn request_successor(database: u32, place: Place) {
     }
 }
 
-/// Registers a worker, which notes itself that a slot is not missing any more. Returns whether there was a slot.
+/// Registers a worker and records a missing slot. The worker itself removes that record when it starts. Returns whether
+/// there was a slot.
 fn register(database: u32, place: Place) -> bool {
     let is_registered = register::register(database, place);
     if !is_registered {
@@ -247,12 +252,13 @@ fn start_or_wait(database: u32, place: Place) {
     }
 }
 
-/// Withdraws the request for a worker when it has started: it sees all work queued until now. Returns whether there was one.
+/// Withdraws the request for a worker that has started: the worker sees all work queued until now. Returns whether there
+/// was a request.
 pub fn withdraw_request(database: u32, place: Place) -> bool {
     fs::remove_file(paths::worker_request(database, place)).is_ok()
 }
 
-/// Asks for a worker, as soon as there is room for one. An older request keeps its turn.
+/// Requests a worker, to be started as soon as the limits permit. An existing request keeps its turn.
 pub fn request_worker(database: u32, place: Place) {
     let _ = own_files::create_new(&paths::worker_request(database, place));
 }

@@ -1,4 +1,4 @@
-//! How the supervisor is registered.
+//! Registers the supervisor.
 
 use pgrx::bgworkers::{
     BackgroundWorkerBuilder, BgWorkerStartTime, DynamicBackgroundWorker, DynamicBackgroundWorkerLoadError,
@@ -6,7 +6,7 @@ use pgrx::bgworkers::{
 use ragstone_pg::session;
 use std::time::Duration;
 
-/// Postgres starts the supervisor with the server where the library is preloaded.
+/// If the library is preloaded, PostgreSQL starts the supervisor with the server.
 pub fn register_if_preloaded() {
     if session::is_preloading() && !session::is_binary_upgrade() {
         builder().set_restart_time(Some(Duration::from_secs(5))).load();

@@ -1,4 +1,4 @@
-//! Wakes the database's workers when a transaction commits that has made work for them.
+//! Wakes the database's workers when a transaction commits that has created work for them.
 
 use crate::processes::place::Place;
 use crate::processes::slots;
@@ -9,22 +9,22 @@ use std::collections::HashMap;
 use std::sync::Once;
 
 thread_local! {
-    /// What the transaction will wake a worker for, each with the number of the subtransaction that made it work to do.
+    /// The wakeups of the transaction, each with the number of the subtransaction that created the work.
     static PENDING_WAKEUPS: RefCell<HashMap<Wakeup, u32>> = RefCell::new(HashMap::new());
 
-    /// Whether the callbacks of the transaction's end are registered.
+    /// True if the callbacks for the end of the transaction are registered.
     static IS_REGISTERED: Cell<bool> = const { Cell::new(false) };
 
-    /// Whether the transaction has added to the log.
+    /// True if the transaction has added to the log.
     static HAS_LOGGED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A reason to wake a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Wakeup {
-    /// Something has changed in a collection's source.
+    /// A collection's source has changed.
     Collection(i64),
-    /// A text index has got another segment.
+    /// A text index has a new segment.
     Segment,
     /// A job was submitted.
     Job(i64),
@@ -45,7 +45,7 @@ pub fn job_at_commit(job: i64) {
     add(Wakeup::Job(job));
 }
 
-/// Makes sure at commit that there is a coordinator, for rows of the log. A running one finds them without being woken.
+/// Ensures at commit that there is a coordinator, for entries of the log. A running coordinator finds them without being woken.
 pub fn log_at_commit() {
     if HAS_LOGGED.replace(true) {
         return;
@@ -66,7 +66,7 @@ fn add(wakeup: Wakeup) {
     if IS_REGISTERED.replace(true) {
         return;
     }
-    // Code after the commit must not allocate or raise, so what can fail runs before it.
+    // Code that runs after the commit must not allocate or raise, so everything that can fail runs before it.
     register_xact_callback(PgXactCallbackEvent::PreCommit, ensure_if_pending);
     register_xact_callback(PgXactCallbackEvent::PrePrepare, ensure_if_pending);
     register_xact_callback(PgXactCallbackEvent::Commit, || {
@@ -84,7 +84,7 @@ fn add(wakeup: Wakeup) {
 }
 
 impl Wakeup {
-    /// Whose work it is.
+    /// The place of the worker that does the work.
     fn place(self) -> Place {
         match self {
             Self::Collection(_) | Self::Segment => Place::FIRST_INDEXER,
@@ -93,7 +93,7 @@ impl Wakeup {
     }
 }
 
-/// Whether the worker of a place is to be woken.
+/// True if the worker of a place is to be woken.
 fn is_pending(place: Place) -> bool {
     PENDING_WAKEUPS.with_borrow(|pending| pending.keys().any(|wakeup| wakeup.place() == place))
 }
@@ -104,7 +104,7 @@ fn ensure_if_pending() {
     }
 }
 
-/// Forgets what a subtransaction did if it was rolled back.
+/// Drops the wakeups of a subtransaction that was rolled back.
 fn subtransaction_ended(number: u32, end: SubtransactionEnd) {
     PENDING_WAKEUPS.with_borrow_mut(|pending| match end {
         SubtransactionEnd::Released(parent) => {
@@ -114,17 +114,17 @@ fn subtransaction_ended(number: u32, end: SubtransactionEnd) {
     });
 }
 
-/// Whether this transaction has queued changes for a collection, which no other process can see yet.
+/// True if this transaction has queued changes for a collection, which other processes cannot see yet.
 pub fn is_collection_pending(collection: i64) -> bool {
     PENDING_WAKEUPS.with_borrow(|pending| pending.contains_key(&Wakeup::Collection(collection)))
 }
 
-/// Whether this transaction has submitted a job, which no other process can see yet.
+/// True if this transaction has submitted a job, which other processes cannot see yet.
 pub fn is_job_pending(job: i64) -> bool {
     PENDING_WAKEUPS.with_borrow(|pending| pending.contains_key(&Wakeup::Job(job)))
 }
 
-/// Forgets the transaction's wakeups when it has ended.
+/// Drops the transaction's wakeups at its end.
 fn clear_pending() {
     IS_REGISTERED.set(false);
     PENDING_WAKEUPS.with_borrow_mut(HashMap::clear);

@@ -1,12 +1,12 @@
-//! The settings that are numbers: a new one is an entry of the table below, and a line in `docs/reference/settings.md`. One that the
-//! engine needs is also an option that `background/supervisor.rs` passes to it, and `engine/main.rs` reads.
+//! The integer settings. A new setting needs an entry in the table below and a line in `docs/reference/settings.md`. A
+//! setting for the engine is also an option that `background/supervisor.rs` passes and `engine/main.rs` reads.
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 use std::time::Duration;
 
-/// Makes of each entry a function that returns the setting's current value, and the function that makes all of them known to
-/// Postgres. An entry has the function and what it makes of the number, the setting's name, its default and range, who may set
-/// it, its unit if it has one, and its description.
+/// Defines for each entry a function that returns the setting's current value, and one function that registers all settings
+/// with PostgreSQL. An entry has the function with the conversion of the number, the setting's name, its default and range,
+/// its context, its unit if it has one, and its description.
 macro_rules! integer_settings {
     ($vis:vis fn $define:ident(); $(
         $(#[$doc:meta])*
@@ -43,7 +43,7 @@ macro_rules! integer_settings {
     };
 }
 
-/// The longest number of seconds whose milliseconds fit into a setting.
+/// The maximum number of seconds whose milliseconds fit into an integer setting.
 const MAX_SECONDS: i32 = i32::MAX / 1000;
 
 /// A hundred years.
@@ -55,83 +55,83 @@ integer_settings! {
     /// `rag.engine_threads`; 0 for all processors.
     fn engine_threads() -> i32 = |threads| threads,
     c"rag.engine_threads", 0 in 0..=1024, Sighup,
-    c"Sets the engine's threads for one model run, 0 for as many as there are processors.";
+    c"Sets the number of threads that run a model; 0 means one per processor.";
 
     /// `rag.engine_memory` in MiB.
     fn engine_memory() -> i32 = |mebibytes| mebibytes,
     c"rag.engine_memory", 4096 in 256..=i32::MAX / 1024, Sighup, UNIT_MB,
-    c"Sets the engine's own memory limit.";
+    c"Sets the memory limit of the engine.";
 
     /// `rag.engine_nice`, 0 to 19.
     fn engine_nice() -> i32 = |nice| nice,
     c"rag.engine_nice", 0 in 0..=19, Sighup,
-    c"Sets by how much the engine yields the processor to other processes.";
+    c"Sets the nice level of the engine.";
 
     /// `rag.engine_queue_limit` in texts.
     fn engine_queue_limit() -> i32 = |texts| texts,
     c"rag.engine_queue_limit", 65_536 in 1..=i32::MAX, Sighup,
-    c"Sets the most texts that may wait for one model.";
+    c"Sets the maximum number of texts that wait for one model.";
 
     /// `rag.sync_workers` of one database.
     fn sync_workers() -> i32 = |workers| workers,
     c"rag.sync_workers", 1 in 1..=64, Sighup,
-    c"Sets the most workers that bring the collections of one database up to date.";
+    c"Sets the maximum number of workers that index the collections of one database.";
 
     /// `rag.max_sync_workers` of all databases.
     fn max_sync_workers() -> i32 = |workers| workers,
     c"rag.max_sync_workers", 3 in 1..=1024, Sighup,
-    c"Sets the most such workers in all databases together.";
+    c"Sets the maximum number of such workers, and of coordinators, in all databases together.";
 
     /// `rag.sync_max_attempts` of a row.
     fn sync_max_attempts() -> i32 = |attempts| attempts,
     c"rag.sync_max_attempts", 5 in 1..=1000, Sighup,
-    c"Sets how often a row that cannot be indexed is tried.";
+    c"Sets the maximum number of attempts to index a row that fails.";
 
     /// `rag.sync_compare_interval`.
     fn sync_compare_interval() -> Duration = |seconds| Duration::from_secs(seconds.max(1) as u64),
     c"rag.sync_compare_interval", 3600 in 1..=MAX_SECONDS, Sighup, UNIT_S,
-    c"Sets how often keys are compared with the source, for what no trigger has seen.";
+    c"Sets the time between comparisons of a collection's keys with its source.";
 
     /// `rag.sync_idle_timeout`.
     fn sync_idle_timeout() -> Duration = |seconds| Duration::from_secs(seconds.max(1) as u64),
     c"rag.sync_idle_timeout", 300 in 1..=MAX_SECONDS, Sighup, UNIT_S,
-    c"Sets how long a worker without work stays.";
+    c"Sets the time after which a worker or coordinator without work exits.";
 
     /// `rag.calls_retention` in days; 0 for ever.
     fn calls_retention() -> i32 = |days| days,
     c"rag.calls_retention", 90 in 0..=MAX_DAYS, Sighup,
-    c"Sets for how many days calls to providers stay in rag.calls, 0 for ever.";
+    c"Sets the number of days that calls to providers are kept in rag.calls; 0 keeps them forever.";
 
     /// `rag.max_job_workers` of all databases.
     fn max_job_workers() -> usize = |workers| workers.max(1) as usize,
     c"rag.max_job_workers", 4 in 1..=1024, Sighup,
-    c"Sets the most jobs that run at once, in all databases together.";
+    c"Sets the maximum number of concurrent jobs in all databases together.";
 
-    /// `rag.max_job_workers_per_role` of all databases; 0 in the file for half of `rag.max_job_workers`.
+    /// `rag.max_job_workers_per_role` of all databases; the value 0 means half of `rag.max_job_workers`.
     fn max_job_workers_per_role() -> usize = |workers| match workers {
         0 => (max_job_workers() / 2).max(1),
         workers => workers.unsigned_abs() as usize,
     },
     c"rag.max_job_workers_per_role", 0 in 0..=1024, Sighup,
-    c"Sets the most jobs of one role that run at once, in all databases together, 0 for half of rag.max_job_workers.";
+    c"Sets the maximum number of concurrent jobs of one role in all databases together; 0 means half of rag.max_job_workers.";
 
-    /// `rag.jobs_retention` in days; none for ever.
+    /// `rag.jobs_retention` in days; `None` for ever.
     fn jobs_retention() -> Option<i32> = |days| (days > 0).then_some(days),
     c"rag.jobs_retention", 7 in 0..=MAX_DAYS, Sighup,
-    c"Sets how many days a job is kept after its end, 0 to keep all.";
+    c"Sets the number of days that a job is kept after its end; 0 keeps it forever.";
 
     /// `rag.request_timeout` in milliseconds.
     fn request_timeout() -> u64 = |milliseconds| u64::try_from(milliseconds).unwrap_or_default(),
     c"rag.request_timeout", 60_000 in 1..=i32::MAX, Userset, UNIT_MS,
-    c"Sets how long a call waits for the engine without a sign of progress.";
+    c"Sets the maximum time in which the engine makes no progress with a call.";
 
-    /// `rag.log_retention` in days; none for ever.
+    /// `rag.log_retention` in days; `None` for ever.
     fn log_retention() -> Option<i32> = |days| (days > 0).then_some(days),
     c"rag.log_retention", 90 in 0..=MAX_DAYS, Sighup,
-    c"Sets for how many days runs and their steps are kept, 0 for ever.";
+    c"Sets the number of days that runs and their steps are kept; 0 keeps them forever.";
 
     /// `rag.log_max_value` in bytes.
     fn log_max_value() -> usize = |bytes| bytes.max(0) as usize,
     c"rag.log_max_value", 1_048_576 in 1024..=64 << 20, Userset, UNIT_BYTE,
-    c"Sets the longest input, output or attributes of a run or step; of a longer value the beginning is kept.";
+    c"Sets the maximum length of the input, output or attributes of a run or step; longer values are truncated.";
 }

@@ -1,16 +1,16 @@
-//! Settings of the log of agents.
+//! Settings of the agent log.
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use ragstone_pg::guc::{StringCheck, define_checked_string};
 use std::ffi::{CStr, CString};
 
-/// Whose transaction a step of the log belongs to.
+/// The transaction that a step of the log belongs to.
 #[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogDurability {
-    /// The caller's: it goes where that is rolled back.
+    /// The caller's transaction: the step disappears if it is rolled back.
     #[name = c"transaction"]
     Transaction,
-    /// One of its own: it stays.
+    /// A transaction of its own: the step stays.
     #[name = c"autonomous"]
     Autonomous,
 }
@@ -19,20 +19,20 @@ static LOG_DURABILITY: GucSetting<LogDurability> =
     GucSetting::<LogDurability>::new(LogDurability::Transaction);
 static RUN: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
-/// Makes them known to Postgres.
+/// Registers the settings with PostgreSQL.
 pub fn define() {
     GucRegistry::define_enum_guc(
         c"rag.log_durability",
-        c"Sets whose transaction a step of the log belongs to: transaction (the caller's) or autonomous (its own).",
-        c"An autonomous step stays where the caller's transaction is rolled back.",
+        c"Sets the transaction that writes a step of the log: the caller's (transaction) or its own (autonomous).",
+        c"An autonomous step is kept if the caller's transaction is rolled back.",
         &LOG_DURABILITY,
         GucContext::Userset,
         GucFlags::default(),
     );
     define_checked_string::<RunNumber>(
         c"rag.run",
-        c"Sets the run that calls of Ragstone's functions are steps of, 0 for none.",
-        c"rag.start_run sets it, rag.finish_run sets it to none.",
+        c"Sets the current run, to which Ragstone's functions log steps; 0 means none.",
+        c"rag.start_run sets it, and rag.finish_run sets it to none.",
         &RUN,
         GucContext::Userset,
     );
@@ -48,7 +48,7 @@ pub fn run() -> Option<i64> {
     RUN.get()?.to_str().ok()?.trim().parse().ok().filter(|run| *run > 0)
 }
 
-/// A run's number, or nothing.
+/// Checks that a value is a run's number, or empty.
 struct RunNumber;
 
 impl StringCheck for RunNumber {

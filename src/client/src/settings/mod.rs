@@ -1,4 +1,4 @@
-//! Ragstone's settings. Whatever names a file, a program or a limit of the server is SIGHUP.
+//! Ragstone's settings. Every setting that names a file, a program or a limit of the server has the context SIGHUP.
 
 mod integers;
 mod log;
@@ -10,10 +10,11 @@ pub use crate::settings::log::{LogDurability, log_durability, run};
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::{CStr, CString};
 
-/// What runs the models.
+/// The library that runs the models.
 #[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EngineRuntime {
-    /// OpenVINO where it is installed, the processor is faster in bf16 than in fp32 and its results are right; else ONNX Runtime.
+    /// OpenVINO if it is installed, the processor is faster in bf16 than in fp32, and its results are right; otherwise ONNX
+    /// Runtime.
     Auto,
     /// ONNX Runtime's own kernels in fp32.
     OnnxRuntime,
@@ -21,14 +22,14 @@ pub enum EngineRuntime {
     OpenVino,
 }
 
-/// What happens to a text that is longer than the model reads.
+/// How to handle a text that is longer than the model's limit.
 #[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OverlongInput {
-    /// Embed its beginning and say so, once per statement.
+    /// Embed its beginning, with a NOTICE once per statement.
     Notice,
-    /// Refuse it.
+    /// Reject it.
     Error,
-    /// Embed its beginning.
+    /// Embed its beginning without a message.
     Ignore,
 }
 
@@ -45,12 +46,12 @@ static DEFAULT_LLM: GucSetting<Option<CString>> =
 static LOG_PROMPTS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static OVERLONG_INPUT: GucSetting<OverlongInput> = GucSetting::<OverlongInput>::new(OverlongInput::Notice);
 
-/// Makes the settings known to Postgres.
+/// Registers the settings with PostgreSQL.
 pub fn define() {
     GucRegistry::define_enum_guc(
         c"rag.engine_runtime",
-        c"Sets what runs the models: auto, onnxruntime or openvino.",
-        c"auto takes OpenVINO where its library is installed, the processor is faster in bf16 than in fp32, and the results agree.",
+        c"Sets the library that runs the models: auto, onnxruntime or openvino.",
+        c"auto selects OpenVINO if its library is installed, the processor is faster in bf16 than in fp32, and the results agree.",
         &ENGINE_RUNTIME,
         GucContext::Sighup,
         GucFlags::default(),
@@ -60,7 +61,7 @@ pub fn define() {
     log::define();
     GucRegistry::define_enum_guc(
         c"rag.overlong_input",
-        c"Sets what happens to a text that is longer than the model reads: notice, error or ignore.",
+        c"Sets the reaction to a text over the model's limit: notice, error or ignore.",
         c"",
         &OVERLONG_INPUT,
         GucContext::Userset,
@@ -76,7 +77,7 @@ pub fn define() {
     );
     GucRegistry::define_string_guc(
         c"rag.default_model",
-        c"Sets the model of functions that are called without one.",
+        c"Sets the embedding model of calls that name none.",
         c"",
         &DEFAULT_MODEL,
         GucContext::Userset,
@@ -84,8 +85,8 @@ pub fn define() {
     );
     GucRegistry::define_string_guc(
         c"rag.default_llm",
-        c"Sets the language model of functions that are called without one, as 'server/model'.",
-        c"local/extractive answers rag.ask out of passages and needs no provider.",
+        c"Sets the language model, as server/model, of calls that name none.",
+        c"local/extractive answers rag.ask with sentences of the passages, and needs no provider.",
         &DEFAULT_LLM,
         GucContext::Userset,
         GucFlags::default(),
@@ -93,32 +94,45 @@ pub fn define() {
 }
 
 fn define_paths() {
-    let path = |name, description, setting| {
+    let path = |name, description, if_empty, setting| {
         GucRegistry::define_string_guc(
             name,
             description,
-            c"Empty means the place where make install puts it.",
+            if_empty,
             setting,
             GucContext::Sighup,
             GucFlags::SUPERUSER_ONLY,
         );
     };
-    path(c"rag.engine_path", c"Sets the program that runs the models.", &ENGINE_PATH);
-    path(c"rag.models_path", c"Sets the folder that holds a folder per model.", &MODELS_PATH);
-    path(c"rag.onnxruntime_path", c"Sets the ONNX Runtime library.", &ONNXRUNTIME_PATH);
+    let installed = c"An empty value means the path where make install puts it.";
+    path(c"rag.engine_path", c"Sets the path of the engine's program.", installed, &ENGINE_PATH);
+    path(
+        c"rag.models_path",
+        c"Sets the folder of models, which has a folder for each model.",
+        installed,
+        &MODELS_PATH,
+    );
+    path(
+        c"rag.onnxruntime_path",
+        c"Sets the path of the ONNX Runtime library.",
+        installed,
+        &ONNXRUNTIME_PATH,
+    );
     path(
         c"rag.openvino_path",
         c"Sets the folder of an ONNX Runtime library with OpenVINO's execution provider.",
+        installed,
         &OPENVINO_PATH,
     );
     path(
         c"rag.socket_directory",
         c"Sets the folder of the engine's socket, relative to the data directory.",
+        c"An empty value means pg_stat_tmp.",
         &SOCKET_DIRECTORY,
     );
 }
 
-/// `rag.engine_runtime` as the engine's command line has it.
+/// `rag.engine_runtime` in the form of the engine's command line.
 pub fn engine_runtime() -> &'static str {
     match ENGINE_RUNTIME.get() {
         EngineRuntime::Auto => "auto",

@@ -1,4 +1,4 @@
-//! Where `make install` puts the parts that are not SQL, unless a setting says otherwise.
+//! The paths at which `make install` puts the parts that are not SQL, unless a setting overrides them.
 
 use crate::settings;
 use ragstone_core::protocol::socket_name;
@@ -26,8 +26,8 @@ pub fn openvino() -> PathBuf {
     settings::openvino_path().map_or_else(|| library_folder().join("openvino"), PathBuf::from)
 }
 
-/// The folder of the engine's socket. Relative to the data directory, where every server process stands, since a
-/// socket's path may have 107 bytes only; base backups leave `pg_stat_tmp` out.
+/// The folder of the engine's socket. It is relative to the data directory, the working directory of every server process,
+/// because a socket's path is limited to 107 bytes. Base backups leave out `pg_stat_tmp`.
 pub fn socket_directory() -> PathBuf {
     settings::socket_directory().map_or_else(|| PathBuf::from("pg_stat_tmp"), PathBuf::from)
 }
@@ -47,22 +47,22 @@ pub fn job_lock(database: u32, job: i64, role: u32) -> PathBuf {
     socket().with_extension(format!("job-{database}-{job}-{role}"))
 }
 
-/// The file that says that a transaction has submitted jobs in a database.
+/// The file that shows that a transaction has submitted jobs in a database.
 pub fn submission(database: u32) -> PathBuf {
     socket().with_extension(format!("submitted-{database}"))
 }
 
-/// The file that says that Postgres has had no slot for a background worker of a database, which is to do `work`.
+/// The file that shows that PostgreSQL had no slot for a background worker of a database, which is to do `work`.
 pub fn missing_slot(database: u32, work: impl Display) -> PathBuf {
     socket().with_extension(format!("slotless-{database}-{work}"))
 }
 
-/// The file that says that a database waits for a worker in a place.
+/// The file that shows that a database waits for a worker in a place.
 pub fn worker_request(database: u32, place: impl Display) -> PathBuf {
     socket().with_extension(format!("wanted-{database}-{place}"))
 }
 
-/// The file whose lock the one supervisor holds.
+/// The file whose lock the supervisor holds.
 pub fn supervisor_lock() -> PathBuf {
     socket().with_extension("supervisor")
 }

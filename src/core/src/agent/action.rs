@@ -1,4 +1,4 @@
-//! What a run does next.
+//! The next action of a run.
 
 use std::fmt;
 
@@ -10,29 +10,29 @@ use crate::provider::Message;
 pub enum Action {
     /// Ask the model.
     Ask(ModelRequest),
-    /// Make this call, and add its result.
+    /// Make this call, and add its result to the events.
     Call {
-        /// Its place in the model's last answer.
+        /// The call's position in the model's last answer.
         position: usize,
         /// The call.
         call: ToolCall,
     },
-    /// Add that these calls wait for approval.
+    /// Add the event that these calls wait for approval.
     AskForApproval(Vec<usize>),
-    /// Add that this call was refused.
+    /// Add the event that this call was refused.
     Refuse {
-        /// Its place in the model's last answer.
+        /// The call's position in the model's last answer.
         position: usize,
         /// The reason, for the model.
         content: String,
-        /// Whether the reason is that the same call was repeated too often.
+        /// True if the reason is that the same call was repeated too often.
         repeats: bool,
     },
-    /// Nothing, until a person has decided.
+    /// Do nothing until a user has decided.
     Wait,
-    /// The run is done, and this is its answer.
+    /// The run is done; this is its answer.
     Answer(String),
-    /// The run is over without one.
+    /// The run ends without an answer.
     Stop(StopReason),
 }
 
@@ -41,33 +41,33 @@ pub enum Action {
 pub struct ModelRequest {
     /// The conversation.
     pub messages: Vec<Message>,
-    /// With tools, or with the schema.
+    /// The format of the reply: free, with tools, or JSON that meets the schema.
     pub form: ReplyFormat,
-    /// Most tokens of the answer.
+    /// Maximum number of tokens of the answer.
     pub max_tokens: Option<u32>,
-    /// Longest time, milliseconds.
+    /// Time limit, milliseconds.
     pub timeout_ms: Option<u64>,
 }
 
-/// Why a run is over without an answer.
+/// Why a run ends without an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StopReason {
-    /// The model was asked the most times that are allowed.
+    /// The model was asked the maximum number of times.
     Steps(u32),
-    /// The budget of tokens is used up.
+    /// The token budget is used up.
     Tokens {
-        /// In and out.
+        /// Tokens used, input and output.
         spent: u64,
         /// The limit.
         budget: u64,
     },
-    /// The limit of time, in milliseconds, is over.
+    /// The time limit, in milliseconds, is used up.
     Time(u64),
     /// The model keeps repeating a call of this tool.
     Loop(String),
     /// The model's reply is empty.
     Silence,
-    /// The model's answer was cut at its limit of tokens.
+    /// The model's answer was cut off at its token limit.
     Cut,
 }
 
@@ -81,10 +81,10 @@ impl fmt::Display for StopReason {
             Self::Time(ms) => write!(formatter, "the run has no answer after {ms} ms"),
             Self::Loop(tool) => write!(
                 formatter,
-                "the model calls tool \"{tool}\" with the same arguments again and again, though it was told that nothing changes"
+                "the model calls tool \"{tool}\" with the same arguments repeatedly, although it was told that the result does not change"
             ),
-            Self::Silence => write!(formatter, "the model gave neither an answer nor a call of a tool"),
-            Self::Cut => write!(formatter, "the model's answer was cut, since it met its limit of tokens"),
+            Self::Silence => write!(formatter, "the model returned neither an answer nor a tool call"),
+            Self::Cut => write!(formatter, "the model's answer was cut off at its token limit"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The conversation that a model gets: the agent's instructions are in the system message alone, results of tools are data.
+//! The conversation that a model gets. Only the system message holds instructions of the agent; results of tools are data.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ pub fn messages(plan: &AgentSpec, events: &[Event], form: ReplyFormat) -> Vec<Me
                 let call = last.and_then(|said| said.calls.get(called.position));
                 if let (Some(call), Some(content)) = (call, observation(&called.state)) {
                     let tool_call_id = Some(call.id.clone());
-                    messages.push(Message { role: Role::Tool, content, tool_calls: None, tool_call_id });
+                    messages.push(Message { tool_call_id, ..Message::new(Role::Tool, content) });
                 }
             }
         }
@@ -63,14 +63,13 @@ fn assistant(said: &ModelReply) -> Message {
     });
     let calls: Vec<Value> = calls.collect();
     Message {
-        role: Role::Assistant,
-        content: said.content.clone(),
         tool_calls: (!calls.is_empty()).then(|| Value::from(calls).to_string()),
-        tool_call_id: None,
+        own: said.own.clone(),
+        ..Message::new(Role::Assistant, said.content.clone())
     }
 }
 
-/// Arguments that no provider chokes on: some read them before the model does.
+/// The arguments of a call as a JSON object: some providers parse them before the model reads them, and fail on anything else.
 fn readable(arguments: &str) -> String {
     match serde_json::from_str::<Value>(arguments) {
         Ok(Value::Object(_)) => arguments.to_owned(),
@@ -79,7 +78,7 @@ fn readable(arguments: &str) -> String {
     }
 }
 
-/// What the model is shown of a call; nothing while the call is open.
+/// The text that the model gets about a call; `None` while the call is open.
 fn observation(state: &CallState) -> Option<String> {
     let (content, status) = match state {
         CallState::Waiting | CallState::Approved => return None,

@@ -1,11 +1,11 @@
-//! What has happened in a run.
+//! The events of a run.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::provider::Message;
 
-/// Something that has happened in a run.
+/// An event of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event {
@@ -27,21 +27,24 @@ pub enum Event {
 pub struct ModelReply {
     /// Its text.
     pub content: String,
-    /// The tools that it calls, in its order.
+    /// The tool calls, in the order of the reply.
     pub calls: Vec<ToolCall>,
     /// As in [`crate::provider::Completion`].
     pub finish_reason: String,
+    /// As in [`crate::provider::Completion`].
+    #[serde(default)]
+    pub own: Option<String>,
     /// The format that was requested.
     pub form: ReplyFormat,
-    /// Whether the text meets the agent's schema; none without a schema or with calls of tools.
+    /// Whether the text meets the agent's schema. `None` without a schema or if the reply calls tools.
     pub fits: Option<bool>,
     /// Tokens of the prompt.
     pub input_tokens: u64,
     /// Tokens of the answer.
     pub output_tokens: u64,
-    /// By the provider's prices.
+    /// Cost, by the provider's prices.
     pub cost: f64,
-    /// How long it took, milliseconds.
+    /// Duration, milliseconds.
     pub ms: f64,
 }
 
@@ -49,19 +52,19 @@ pub struct ModelReply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplyFormat {
-    /// As it likes; it may call tools.
+    /// Any text; the model may call tools.
     #[default]
     Free,
-    /// As JSON that meets the agent's schema. Not every provider can have this and tools in one question.
+    /// JSON that meets the agent's schema. Not every provider supports a schema and tools in one request.
     Schema,
 }
 
-/// A call of a tool, as the model wrote it.
+/// A tool call, as the model wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ToolCall {
     /// The id that assigns a tool's result to the call.
     pub id: String,
-    /// The tool.
+    /// Name of the tool.
     pub name: String,
     /// JSON text, unless the model has written something else.
     pub arguments: String,
@@ -70,12 +73,12 @@ pub struct ToolCall {
 /// A new state of one of the calls in the model's last reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallUpdate {
-    /// The call's place in that reply, from 0.
+    /// The call's position in that reply, from 0.
     pub position: usize,
-    /// Stored under its former name.
+    /// Serialised as `fate`, its former name.
     #[serde(rename = "fate")]
     pub state: CallState,
-    /// How long it took, milliseconds.
+    /// Duration of the call, milliseconds.
     pub ms: f64,
 }
 
@@ -83,13 +86,13 @@ pub struct CallUpdate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fate", rename_all = "lowercase")]
 pub enum CallState {
-    /// It waits for the approval of a person.
+    /// It waits for the approval of a user.
     Waiting,
-    /// A person has approved it.
+    /// A user has approved it.
     Approved,
-    /// A person has rejected it.
+    /// A user has rejected it.
     Rejected {
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// The tool has returned.
@@ -103,13 +106,13 @@ pub enum CallState {
     Refused {
         /// The reason.
         content: String,
-        /// Whether the reason is that the same call was repeated too often.
+        /// True if the reason is that the same call was repeated too often.
         repeats: bool,
     },
 }
 
-/// The calls in a provider's answer, a JSON array in OpenAI's form. A call without a unique id gets one, since each result refers to its
-/// call by the id.
+/// The tool calls in a provider's answer, a JSON array in OpenAI's format. A call without a unique id gets one, since each
+/// result refers to its call by the id.
 pub fn tool_calls(json: Option<&str>, turn: usize) -> Vec<ToolCall> {
     let parsed: Vec<Value> = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     let mut calls: Vec<ToolCall> = Vec::with_capacity(parsed.len());
@@ -126,12 +129,12 @@ pub fn tool_calls(json: Option<&str>, turn: usize) -> Vec<ToolCall> {
 }
 
 impl ToolCall {
-    /// The arguments as JSON, or what is wrong with them and where.
+    /// The arguments as JSON, or a message that says what is wrong and where.
     ///
     /// # Errors
-    /// They are no JSON object.
+    /// They are not a JSON object.
     pub fn parsed(&self) -> Result<Value, String> {
-        // A tool without arguments is called with none by some models.
+        // Some models write nothing for the arguments of a tool without parameters.
         if self.arguments.trim().is_empty() {
             return Ok(Value::Object(serde_json::Map::new()));
         }
@@ -208,7 +211,7 @@ mod tests {
         }
     }
 
-    /// Runs that wait for approval keep their events in a table, across versions of Ragstone.
+    /// Runs that wait for approval store their events in a table, which later versions of Ragstone read.
     #[test]
     fn the_stored_form_of_a_call_stays() {
         let event = Event::Called(CallUpdate { position: 1, state: CallState::Approved, ms: 0.5 });

@@ -1,8 +1,8 @@
 //! The state machine of an agent's run.
 //!
-//! A run is a list of events: its input, the model's replies, and the states of the tools' calls. [`next`] returns the action that
-//! follows from them; the caller carries it out, adds an event and calls [`next`] again. There is no other state, so a run that was
-//! interrupted anywhere continues from its events as if it had not been.
+//! A run is a list of events: its input, the model's replies, and the states of the tool calls. [`next()`] returns the action
+//! that follows from them; the caller carries it out, adds an event and calls [`next()`] again. There is no other state, so a
+//! run that was interrupted at any point continues from its events.
 
 mod action;
 mod conversation;

@@ -8,10 +8,10 @@ use super::spec::{AgentSpec, ToolSpec};
 use super::usage::{RunUsage, run_usage};
 use crate::provider::Message;
 
-/// The calls of a reply beyond this number are refused.
+/// Maximum number of calls of one reply; further calls are refused.
 const MAX_CALLS_PER_REPLY: usize = 64;
 
-/// Approximate bytes of a token, for the part of a prompt whose tokens are not counted yet.
+/// Estimated bytes of a token, for the part of a prompt that no provider has counted yet.
 const BYTES_PER_TOKEN: u64 = 4;
 
 /// The action that follows from these events.
@@ -21,7 +21,7 @@ pub fn next(plan: &AgentSpec, events: &[Event]) -> Action {
         _ => None,
     });
     match last {
-        // Without tools the first reply can have to meet the schema.
+        // Without tools the first reply can already be required to meet the schema.
         None => ask(plan, events, if plan.tools.is_empty() { plan.form() } else { ReplyFormat::Free }),
         Some((_, said)) if said.calls.is_empty() => answer(plan, events, said),
         Some((at, said)) => calls(plan, events, at, said),
@@ -37,7 +37,7 @@ impl AgentSpec {
         self.tools.iter().find(|tool| tool.name == name)
     }
 
-    /// What has run out.
+    /// The first limit that is used up.
     fn over(&self, spent: &RunUsage) -> Option<StopReason> {
         let tokens = spent.input_tokens.saturating_add(spent.output_tokens);
         let limits = &self.limits;
@@ -56,20 +56,21 @@ fn answer(plan: &AgentSpec, events: &[Event], said: &ModelReply) -> Action {
         return Action::Stop(StopReason::Silence);
     }
     if said.finish_reason == "length" {
-        // Only the budget limits the length of an answer here.
+        // The budget is the only limit on the length of an answer here.
         let spent = run_usage(events);
         let tokens = spent.input_tokens.saturating_add(spent.output_tokens);
         let budget = plan.limits.token_budget.map(|budget| StopReason::Tokens { spent: tokens, budget });
         return Action::Stop(budget.unwrap_or(StopReason::Cut));
     }
-    // An answer that meets the schema without having been asked for it by itself saves another question.
+    // A free answer that meets the schema saves a second request.
     if plan.schema.is_none() || said.form == ReplyFormat::Schema || said.fits == Some(true) {
         return Action::Answer(said.content.clone());
     }
     ask(plan, events, ReplyFormat::Schema)
 }
 
-/// The calls of the model's last answer, in its order. None is made whose result no model would read any more.
+/// The next action for the calls of the model's last answer, in their order. No call is made whose result the model would
+/// not get.
 fn calls(plan: &AgentSpec, events: &[Event], at: usize, said: &ModelReply) -> Action {
     let state = |position: usize| {
         events[at + 1..].iter().rev().find_map(|event| match event {
@@ -158,7 +159,7 @@ fn ask(plan: &AgentSpec, events: &[Event], form: ReplyFormat) -> Action {
     Action::Ask(ModelRequest { messages, form, max_tokens, timeout_ms: left })
 }
 
-/// Tokens that the next prompt will have, about. What the provider has counted before is known; the rest is what came since.
+/// Estimated tokens of the next prompt. The provider has counted the earlier part; the rest is estimated from its bytes.
 fn expected(messages: &[Message], events: &[Event]) -> u64 {
     let last = events.iter().rev().find_map(|event| match event {
         Event::Said(said) if said.input_tokens > 0 => Some(said.input_tokens + said.output_tokens),

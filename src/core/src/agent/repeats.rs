@@ -7,7 +7,7 @@ use super::event::{CallState, Event, ModelReply, ToolCall};
 /// After this number of identical calls with identical results, the next one is refused.
 pub const MAX_IDENTICAL_CALLS: usize = 3;
 
-/// What is to be done with a call that was made before.
+/// What to do with a call that was made before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Make it.
@@ -18,8 +18,8 @@ pub enum Verdict {
     Stop,
 }
 
-/// Looks at the earlier calls of the same tool with the same arguments. A repeated call whose result changes, as in polling, is
-/// allowed.
+/// Compares a call with the earlier calls of the same tool with the same arguments. A repeated call whose result changes,
+/// as in polling, is allowed.
 pub fn verdict(events: &[Event], call: &ToolCall) -> Verdict {
     let wanted = arguments(call);
     let is_same = |earlier: &ToolCall| earlier.name == call.name && arguments(earlier) == wanted;
@@ -51,7 +51,7 @@ pub fn verdict(events: &[Event], call: &ToolCall) -> Verdict {
     }
 }
 
-/// Spaces and the order of names make no difference.
+/// Arguments as JSON, in which white space and the order of keys make no difference.
 fn arguments(call: &ToolCall) -> Option<Value> {
     call.parsed().ok()
 }

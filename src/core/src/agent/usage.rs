@@ -1,19 +1,19 @@
-//! What a run has used: steps, tokens, cost and time.
+//! The usage of a run: steps, tokens, cost and time.
 
 use super::Event;
 
-/// What a run has used so far.
+/// The usage of a run so far.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RunUsage {
-    /// Answers of the model.
+    /// Number of the model's answers.
     pub steps: u32,
     /// Tokens of prompts.
     pub input_tokens: u64,
     /// Tokens of answers.
     pub output_tokens: u64,
-    /// By the provider's prices.
+    /// Cost, by the provider's prices.
     pub cost: f64,
-    /// Milliseconds of all that was done.
+    /// Duration of all steps, milliseconds.
     pub ms: f64,
 }
 

@@ -2,8 +2,8 @@
 
 use super::found::Analysed;
 
-/// Whether a character is of a script without spaces between words: Chinese, Japanese, Thai, Lao, Khmer and Burmese; or of Korean, where words
-/// have their particles attached.
+/// True if a character belongs to a script without spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese), or
+/// to Korean, where particles are attached to words.
 pub fn has_no_spaces(character: char) -> bool {
     matches!(u32::from(character),
         0x0e01..=0x0e3a | 0x0e40..=0x0e4e // Thai
@@ -19,14 +19,15 @@ pub fn has_no_spaces(character: char) -> bool {
     )
 }
 
-/// Whether a word is one such character.
+/// True if a word is one such character.
 pub fn is_one_character(word: &str) -> bool {
     let mut characters = word.chars();
     characters.next().is_some_and(has_no_spaces) && characters.next().is_none()
 }
 
-/// Adds the bigrams of the run of such characters with which a text begins, which is not empty. A run of one character is itself a word;
-/// the last one of a longer run, with which no bigram begins, is a part. Returns the run's length in bytes.
+/// Adds the bigrams of the run of such characters at the beginning of a text; the run must not be empty. A run of one
+/// character is a word. The last character of a longer run, at which no bigram begins, is a part. Returns the length of the
+/// run in bytes.
 pub fn take_run(text: &str, analysed: &mut Analysed) -> usize {
     let length = text.find(|character| !has_no_spaces(character)).unwrap_or(text.len());
     let run = &text[..length];

@@ -1,36 +1,36 @@
-//! Tokens that have parts: part numbers, versions, paths, addresses, identifiers, words with hyphens.
+//! Compound tokens: part numbers, versions, paths, addresses, identifiers, words with hyphens.
 //!
-//! A token is taken apart in levels: at `/ \ : @ ? = & # ,` first, then at `- _ + ~`, then at points, then where lower case is followed by
-//! upper case. What has parts is a word itself, at each level.
+//! A token is split in levels: first at `/ \ : @ ? = & # ,`, then at `- _ + ~`, then at points, then where upper case
+//! follows lower case. At each level, a token that is split is indexed as a whole, too.
 
 use super::bigrams::has_no_spaces;
 use super::found::{Analysed, Found};
 use super::letter_case::lower_case;
 use super::numbers;
 
-/// Separators of the first level, as of addresses and paths.
+/// Separators of the first level: those of addresses and paths.
 const OUTER: [char; 9] = ['/', '\\', ':', '@', '?', '=', '&', '#', ','];
 
-/// Separators of the second level, as of identifiers and part numbers.
+/// Separators of the second level: those of identifiers and part numbers.
 const INNER: [char; 4] = ['-', '_', '+', '~'];
 
-/// Number of digits from which on they are a part of letters and digits, as in `F7731`.
+/// Digits inside a token of letters and digits, as in `F7731`, are a part if there are at least this many.
 const MIN_DIGITS: usize = 3;
 
-/// Whether a character belongs to a word: a letter, a digit, or a mark on one.
+/// True if a character belongs to a word: a letter, a digit, or a combining mark.
 pub fn is_word(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, '\u{300}'..='\u{36f}')
 }
 
-/// Takes a token apart.
+/// Splits a token.
 pub struct Compounds<'a> {
     analysed: &'a mut Analysed,
-    /// Whether what is taken apart is itself a part of which PostgreSQL's parser knows nothing.
+    /// True if the current token is itself a part, which PostgreSQL's parser does not see.
     is_part: bool,
 }
 
 impl<'a> Compounds<'a> {
-    /// What is found is added to `analysed`.
+    /// The words and parts that are found are added to `analysed`.
     pub fn new(analysed: &'a mut Analysed) -> Self {
         Self { analysed, is_part: false }
     }
@@ -42,13 +42,13 @@ impl<'a> Compounds<'a> {
             self.analysed.parts.keep(lower_case(token) + signs);
         }
         if is_number(token) && ends_with_minus(&self.analysed.words.text) {
-            // The parser would take the sign for a part of the number, which is then another word.
+            // The parser would read the sign as a part of the number, which would then be another word.
             let spelling = numbers::spellings(token).and_then(|spellings| spellings.into_iter().next());
             self.analysed.parts.keep(format!("-{}", spelling.as_deref().unwrap_or(token)));
             self.analysed.words.text.pop();
         }
         if self.analysed.words.text.ends_with('<') {
-            // Where the token is left out, what follows it must not become a tag.
+            // The text after a token that is left out must not become a tag.
             self.analysed.words.append("");
         }
         self.outer(token);
@@ -63,7 +63,7 @@ impl<'a> Compounds<'a> {
             return;
         }
         if token.contains(['/', '@']) {
-            // A path or an address, which the parser takes for one word.
+            // A path or an address, which the parser reads as one word.
             self.found().keep(lower_case(token));
             self.is_part = true;
         } else {
@@ -110,7 +110,7 @@ impl<'a> Compounds<'a> {
     fn letters_and_digits(&mut self, token: &str) {
         self.found().append(token);
         let humps = humps(token);
-        // Names of two parts that begin with a capital are words of texts, such as GitHub and TypeScript.
+        // Two-part names that begin with a capital, such as GitHub and TypeScript, are ordinary words.
         let is_identifier =
             token.starts_with(char::is_lowercase) && humps.last().is_some_and(|last| last.len() > 2);
         if humps.len() > 2 || humps.len() == 2 && (is_identifier || self.is_part) {
@@ -129,7 +129,7 @@ impl<'a> Compounds<'a> {
         }
     }
 
-    /// Adds a number with separators; false if the token is none.
+    /// Adds a number with separators. Returns false if the token is not a number.
     fn keep_number(&mut self, token: &str) -> bool {
         let Some(spellings) = numbers::spellings(token) else { return false };
         let mut spellings = spellings.into_iter();
@@ -141,13 +141,13 @@ impl<'a> Compounds<'a> {
         true
     }
 
-    /// Where the token and its parts belong.
+    /// The list to which the token and its parts belong.
     fn found(&mut self) -> &mut Found {
         if self.is_part { &mut self.analysed.parts } else { &mut self.analysed.words }
     }
 }
 
-/// Whether the parser reads a token as one word, after the text `before`, so that there is nothing to do.
+/// True if the parser reads a token, after the text `before`, as one word, so that nothing is to be done.
 pub fn is_plain(before: &str, token: &str) -> bool {
     let is_usual = token.chars().skip(1).all(char::is_lowercase);
     if is_usual && !token.starts_with(|first: char| first.is_ascii_digit())
@@ -161,13 +161,13 @@ pub fn is_plain(before: &str, token: &str) -> bool {
     token.chars().all(is_word) && long_numbers(token).next().is_none() && humps(token).len() == 1
 }
 
-/// A word without its separators, as which it is indexed beside its parts. None if it has no such parts.
+/// A word without its separators, which is indexed beside its parts. `None` if it has no such parts.
 pub fn joined(word: &str) -> Option<String> {
     let word = word.trim_matches(INNER);
     word.contains(INNER).then(|| word.replace(INNER, ""))
 }
 
-/// Length of the token that a text begins with, without separators at its end.
+/// Length in bytes of the token at the beginning of a text, without trailing separators.
 pub fn token_length(text: &str) -> usize {
     let is_inside = |character: char| is_word(character) && !has_no_spaces(character);
     let length_of = |from: usize, is_wanted: &dyn Fn(char) -> bool| {
@@ -189,19 +189,19 @@ fn is_separator(character: char) -> bool {
     character == '.' || OUTER.contains(&character) || INNER.contains(&character)
 }
 
-/// Whether separators join what is before and after them into one token.
+/// True if the separators join the text before and after them into one token.
 fn joins(before: &str, separators: &str, after: &str) -> bool {
     let digit = |character: Option<char>| character.is_some_and(|character| character.is_ascii_digit());
     match separators {
         "," => digit(before.chars().next_back()) && digit(after.chars().next()),
         "?" | "#" | "~" => before.contains('/'),
         _ if separators.len() == 1 => true,
-        // As in addresses, paths and names of modules. Several points or hyphens separate sentences.
+        // Several separators join addresses, paths and module names. Several points or hyphens separate sentences.
         _ => separators.contains(['/', '\\', ':']) && !separators.contains(','),
     }
 }
 
-/// The signs of a name such as C++ or F#.
+/// The trailing signs of a name such as C++ or F#.
 fn trailing_signs<'t>(token: &str, rest: &'t str) -> &'t str {
     let is_name = token.len() <= 2 && token.chars().all(|character| character.is_ascii_alphabetic());
     let length = if rest.starts_with("++") { 2 } else { usize::from(rest.starts_with('#')) };
@@ -209,7 +209,7 @@ fn trailing_signs<'t>(token: &str, rest: &'t str) -> &'t str {
     if is_name && !rest.starts_with(is_word) { signs } else { "" }
 }
 
-/// Whether a text ends with a minus sign that belongs to what follows.
+/// True if a text ends with a minus sign that belongs to what follows.
 fn ends_with_minus(text: &str) -> bool {
     let mut last = text.chars().rev();
     matches!(last.next(), Some('-' | '\u{2212}'))
@@ -222,20 +222,20 @@ fn is_number(token: &str) -> bool {
     token.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','))
 }
 
-/// The numbers in a token of letters and digits that are long enough to be looked for.
+/// The digits in a token of letters and digits that are long enough to be indexed as a part.
 fn long_numbers(token: &str) -> impl Iterator<Item = &str> {
     let runs = token.split(|character: char| !character.is_ascii_digit());
     runs.filter(|digits| digits.len() >= MIN_DIGITS && digits.len() < token.len())
 }
 
-/// The digits and points inside a token that are a number or a version.
+/// The longest run of digits and points inside a token, if it is a decimal number or a version.
 fn number_inside(token: &str) -> Option<&str> {
     let runs = token.split(|character: char| !character.is_ascii_digit() && character != '.');
     let longest = runs.map(|run| run.trim_matches('.')).max_by_key(|run| run.len())?;
     (longest.contains('.') && longest.len() < token.len()).then_some(longest)
 }
 
-/// The parts of a name that is written in one with capital letters: `getUserById`, `HTTPServer`.
+/// The parts of a name in camel case: `getUserById`, `HTTPServer`.
 fn humps(token: &str) -> Vec<&str> {
     let characters: Vec<(usize, char)> = token.char_indices().collect();
     let mut parts = Vec::new();
@@ -245,7 +245,7 @@ fn humps(token: &str) -> Vec<&str> {
         let after = characters.get(place + 2);
         let begins = next.is_uppercase()
             && (window[0].1.is_lowercase()
-                // A capital before a small letter begins a word; an s at the end is a plural: `DNAs`.
+                // A capital before a small letter begins a part, except before a final s, which is a plural: `DNAs`.
                 || (window[0].1.is_uppercase()
                     && after.is_some_and(|(at, letter)| letter.is_lowercase() && !(*letter == 's' && at + 1 == token.len()))));
         if begins {

@@ -1,42 +1,42 @@
-//! The words that are found in a text.
+//! The words that the analysis finds in a text.
 
-/// Longest word in bytes that is kept whole. Longer ones are rarely looked for: encoded data, long addresses.
+/// Maximum length of a word that is kept, bytes. Longer words are rarely searched for: encoded data, long addresses.
 const MAX_WORD_BYTES: usize = 255;
 
 /// Words of a text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// What the configuration's parser reads.
+    /// Text for the parser of the configuration.
     pub text: String,
-    /// Words that no parser or dictionary changes, once for each occurrence.
+    /// Words that no parser or dictionary changes, one entry per occurrence.
     pub words: Vec<String>,
 }
 
-/// A text that is ready for the text search configuration.
+/// A text that is prepared for the text search configuration.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Analysed {
     /// The words of the text.
     pub words: Found,
-    /// Parts of compound tokens, and other spellings. By these a text is found, but they do not count as further occurrences of a
-    /// word that it has, nor for its length: the parts of paths and names in a text would outweigh what it says.
+    /// Parts of compound tokens, and other spellings. A search finds the text by them, but they count neither as
+    /// occurrences of a word nor for the length of the text: the parts of paths and names would outweigh the text itself.
     pub parts: Found,
 }
 
 impl Found {
-    /// Leaves text as it is, and returns its length.
+    /// Appends text unchanged, and returns its length in bytes.
     pub fn copy(&mut self, text: &str) -> usize {
         self.text.push_str(text);
         text.len()
     }
 
-    /// Adds a word as it is.
+    /// Adds a word unchanged.
     pub fn keep(&mut self, word: String) {
         if word.len() <= MAX_WORD_BYTES {
             self.words.push(word);
         }
     }
 
-    /// Adds parts as one word, as which they may be written, too.
+    /// Adds parts as one word: they may also be written without separators.
     pub fn append_joined<'t>(&mut self, parts: impl Iterator<Item = &'t str>) {
         let joined: String = parts.collect();
         if joined.len() <= MAX_WORD_BYTES {
@@ -44,7 +44,7 @@ impl Found {
         }
     }
 
-    /// Adds text that the parser takes for words of its own.
+    /// Appends text that the parser reads as separate words.
     pub fn append(&mut self, text: &str) {
         if !self.text.ends_with(' ') {
             self.text.push(' ');

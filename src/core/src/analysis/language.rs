@@ -1,6 +1,6 @@
-//! Text search configurations by the codes of languages.
+//! Maps language codes to text search configurations.
 
-/// Codes of ISO 639-1, and the configurations that PostgreSQL brings along for these languages
+/// ISO 639-1 codes and the configurations that PostgreSQL ships for these languages
 /// (`src/backend/snowball/snowball_create.pl`).
 const CONFIGURATIONS: [(&str, &str); 32] = [
     ("ar", "arabic"),
@@ -37,7 +37,7 @@ const CONFIGURATIONS: [(&str, &str); 32] = [
     ("zxx", "simple"),
 ];
 
-/// The configuration for a language that is given by its code, with or without a region: `de`, `de-AT`, `de_AT`, `de_AT.UTF-8`.
+/// The configuration for a language code with or without a region: `de`, `de-AT`, `de_AT`, `de_AT.UTF-8`.
 pub fn configuration_of(code: &str) -> Option<&'static str> {
     let language = code.split(['-', '_', '.']).next().unwrap_or_default().to_ascii_lowercase();
     let place = CONFIGURATIONS.binary_search_by_key(&language.as_str(), |(code, _)| code).ok()?;

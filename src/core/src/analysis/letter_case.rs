@@ -1,12 +1,12 @@
-//! Lower case. A database whose locale is C has none for letters outside ASCII.
+//! Lower case. PostgreSQL's `lower` changes only ASCII letters if the database's locale is C.
 
 /// A text in lower case.
 pub fn lower_case(text: &str) -> String {
-    // Its lower case in Unicode is an i with a second dot, by which nobody looks for it.
+    // Unicode's lower case of this letter is an i with a second dot, which no query contains.
     text.replace('İ', "i").to_lowercase()
 }
 
-/// A text with letters outside ASCII in lower case. Those of ASCII are left to the dictionaries, some of which tell capitals apart.
+/// Converts letters outside ASCII to lower case. ASCII letters are left to the dictionaries, some of which distinguish capitals.
 pub fn lower_outside_ascii(text: String) -> String {
     if text.is_ascii() {
         return text;

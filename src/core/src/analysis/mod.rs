@@ -1,16 +1,17 @@
-//! Which words of a text are indexed, beside those that the collection's text search configuration finds in it.
+//! Determines which words of a text are indexed, in addition to those that the text search configuration finds.
 //!
-//! PostgreSQL's default parser takes `pump_controller.py`, `foo.bar.Baz` and `https://example.org/setup.html` for one word each, splits
-//! `AB-1234-XK` into `AB` and `-1234-XK`, and a line of Chinese is one word. So a text is rewritten before the parser sees it:
+//! PostgreSQL's default parser reads `pump_controller.py`, `foo.bar.Baz` and `https://example.org/setup.html` as one word
+//! each, splits `AB-1234-XK` into `AB` and `-1234-XK`, and reads a line of Chinese as one word. A text is therefore
+//! rewritten before the parser sees it:
 //!
-//! 1. It is normalised ([`normalise`]).
-//! 2. A compound token is replaced by what it is found by: itself in lower case, and its parts ([`compounds`]).
-//! 3. Numbers are written in one way ([`numbers`]).
-//! 4. A run of a script without spaces is replaced by its pairs of neighbouring characters ([`bigrams`]). A single character is
-//!    looked for as the beginning of pairs, and the last one of a run is indexed, too.
-//! 5. Letters outside ASCII are in lower case ([`letter_case`]), after compound tokens were split at capitals.
+//! 1. The text is normalised ([`normalise`]).
+//! 2. A compound token is replaced by the words that find it: the whole token in lower case, and its parts ([`compounds`]).
+//! 3. Numbers get one spelling ([`numbers`]).
+//! 4. A run of a script without spaces is replaced by its pairs of neighbouring characters ([`bigrams`]). A search for a
+//!    single character matches the pairs that begin with it, and the last character of a run is indexed as well.
+//! 5. Letters outside ASCII become lower case ([`letter_case`]), after compound tokens were split at capitals.
 //!
-//! Everything else is left as it is, and the configuration's dictionaries see every part. The same is done with a query.
+//! Everything else stays unchanged, and the configuration's dictionaries see every part. Queries are rewritten in the same way.
 
 mod bigrams;
 mod compounds;
@@ -34,12 +35,12 @@ pub use rules::Rules;
 use compounds::Compounds;
 use letter_case::{lower_case, lower_outside_ascii};
 
-/// A text in one spelling, in lower case.
+/// A text normalised and in lower case.
 pub fn in_lower_case(text: &str, rules: Rules) -> String {
     lower_case(&normalise::normalise(text, rules))
 }
 
-/// Rewrites a text. What it returns is at most a few times as long.
+/// Rewrites a text. The result is at most a few times as long.
 pub fn analyse(text: &str, rules: Rules) -> Analysed {
     let text = normalise::normalise(text, rules);
     let mut analysed = Analysed::default();
@@ -72,14 +73,14 @@ pub fn analyse(text: &str, rules: Rules) -> Analysed {
     analysed
 }
 
-/// Rewrites a query. The last character of a run without spaces is not looked for by itself.
+/// Rewrites a query. The last character of a run without spaces is not searched for by itself.
 pub fn analyse_query(text: &str, rules: Rules) -> Analysed {
     let mut analysed = analyse(text, rules);
     analysed.parts.words.retain(|word| !is_one_character(word));
     analysed
 }
 
-/// Length of a tag of HTML or XML that the text begins with. The parser of PostgreSQL skips it.
+/// Length in bytes of an HTML or XML tag at the beginning of a text. PostgreSQL's parser skips tags.
 fn tag_length(text: &str) -> Option<usize> {
     let inside = text.strip_prefix('<')?;
     inside
@@ -89,7 +90,7 @@ fn tag_length(text: &str) -> Option<usize> {
     (inside[end..].starts_with('>') && !is_address(&inside[..end])).then_some(end + 2)
 }
 
-/// Whether what stands in angle brackets begins with an address or the name of a file in place of the name of a tag.
+/// True if the text in angle brackets begins with an address or a file name instead of a tag name.
 fn is_address(inside: &str) -> bool {
     let name = inside.split(char::is_whitespace).next().unwrap_or_default();
     let name = name.strip_suffix('/').unwrap_or(name);

@@ -1,5 +1,5 @@
-//! One spelling for what looks the same: Unicode's compatibility composition (NFKC), without invisible characters and with one hyphen, where
-//! texts are in Unicode; and without accents where these do not count.
+//! One spelling for texts that look the same. If texts are in Unicode: the compatibility composition (NFKC) without
+//! invisible characters, and one kind of hyphen. If the rules fold accents: without accents.
 
 use super::rules::Rules;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
@@ -34,23 +34,23 @@ fn is_replaced(character: char) -> bool {
     is_invisible(character) || is_sign(character) || is_hyphen(character)
 }
 
-/// Hyphens that word processors write, which NFKC keeps apart from that of keyboards.
+/// Hyphens that word processors write, and that NFKC does not map to the ASCII hyphen.
 fn is_hyphen(character: char) -> bool {
     matches!(character, '\u{2010}' | '\u{2011}')
 }
 
-/// Soft hyphen, zero-width space, word joiner and byte order mark: places where a line may or may not be broken.
+/// Soft hyphen, zero-width space, word joiner and byte order mark: they only permit or forbid a line break.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{ad}' | '\u{200b}' | '\u{2060}' | '\u{feff}')
 }
 
-/// Signs that NFKC makes letters or digits of, which would then belong to the word before them: trademarks and superscript digits, as
-/// of footnotes.
+/// Signs that NFKC would turn into letters or digits of the word before them: trademarks, and superscript digits such as
+/// those of footnotes.
 fn is_sign(character: char) -> bool {
     matches!(character, '™' | '℠' | '®' | '©' | '¹' | '²' | '³' | '\u{2070}'..='\u{2079}')
 }
 
-/// Drops accents, and changes nothing else: an encoding that is not Unicode's may lack the normal form of other characters.
+/// Removes accents and changes nothing else: an encoding other than Unicode may lack the normal form of other characters.
 fn without_accents(text: &str) -> String {
     let decomposer = DecomposingNormalizerBorrowed::new_nfd();
     let mut plain = String::with_capacity(text.len());

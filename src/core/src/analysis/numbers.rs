@@ -1,7 +1,7 @@
-//! Numbers with separators, in one spelling: without separators of thousands, and with a point before the decimals.
+//! Numbers with separators in one spelling: without thousands separators, and with a point before the decimals.
 
-/// The spellings under which a number of digits, commas and points is found: two where it can be read in two ways, as `1,234`. None
-/// for what is no number, such as a version or a date.
+/// The spellings under which a number of digits, commas and points is indexed: two if it is ambiguous, as `1,234`. `None`
+/// if the token is not a number, for example a version or a date.
 pub fn spellings(token: &str) -> Option<Vec<String>> {
     let separators: Vec<char> = token.chars().filter(|character| !character.is_ascii_digit()).collect();
     if separators.iter().any(|separator| !matches!(separator, ',' | '.')) {

@@ -1,5 +1,5 @@
-//! Whether a text has the words of a phrase, as they are written: without regard to case, punctuation and line breaks, and to accents
-//! where these do not count. TextWords are not reduced to their stems, and no word is left out.
+//! Checks whether a text contains the words of a phrase as they are written: ignoring case, punctuation and line breaks,
+//! and accents if the rules fold them. Words are not reduced to their stems, and stop words count.
 
 use super::{Rules, has_no_spaces, in_lower_case};
 use std::collections::HashMap;
@@ -28,17 +28,17 @@ impl TextWords {
         Self(words)
     }
 
-    /// True if there are none.
+    /// True if there are no words.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the words of a phrase stand here one after the other.
+    /// True if the words of a phrase occur here in sequence.
     pub fn contain(&self, phrase: &Self) -> bool {
         phrase.is_empty() || self.0.windows(phrase.0.len()).any(|words| words == phrase.0)
     }
 
-    /// Whether the words of a phrase stand here in any order, with at most so many others among them.
+    /// True if the words of a phrase occur here in any order, with at most `others` other words between them.
     pub fn contain_near(&self, phrase: &Self, others: u32) -> bool {
         let mut missing = HashMap::<&str, i64>::new();
         for word in &phrase.0 {

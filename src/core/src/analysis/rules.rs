@@ -1,14 +1,14 @@
-//! What is done with a text before it is read.
+//! The rules for rewriting a text before it is parsed.
 
-/// What is done with a text.
+/// How a text is rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// Text is in Unicode, so that its normal form can be written in the database's encoding.
+    /// Normalise: text is in Unicode, so that the database's encoding has its normal form.
     pub normalises: bool,
-    /// Letters lose their accents, in scripts in which these are marks on a letter: Latin and Greek.
+    /// Remove accents, in scripts in which an accent is a mark on a letter: Latin and Greek.
     pub folds_accents: bool,
-    /// Compound tokens are found by their parts, too.
+    /// Index compound tokens by their parts, too.
     pub splits_compounds: bool,
-    /// The configuration has no words for scripts without spaces.
+    /// Make bigrams: the configuration finds no words in scripts without spaces.
     pub makes_bigrams: bool,
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 const ALL: Rules =
     Rules { normalises: true, folds_accents: false, splits_compounds: true, makes_bigrams: true };
 
-/// Words of a text, as a parser finds them that knows letters and digits, and words with hyphens.
+/// The words of a text for a parser that knows letters and digits, and words with hyphens.
 fn words(text: &str, rules: Rules) -> HashSet<String> {
     let Analysed { words, parts } = analyse(text, rules);
     let is_inside = |character: char| character.is_alphanumeric() || character == '-';
@@ -194,7 +194,7 @@ fn accents_are_dropped_where_there_is_no_normal_form() {
     for (text, expected) in [
         ("Crème brûlée, Ångström", "creme brulee, angstrom"),
         ("a\u{301}b, άλφα ΰ, đ ß æ", "ab, αλφα υ, đ ß æ"),
-        // Neither an accent, nor in another normal form.
+        // These have no accent that is removed, and keep their form without NFKC.
         ("ёлка и\u{306}, ½ ﬁ Ω ﬗ\u{f900} \u{385}×", "ёлка и\u{306}, ½ ﬁ ω ﬗ\u{f900} \u{385}×"),
     ] {
         assert_eq!(in_lower_case(text, rules), expected);

@@ -1,4 +1,4 @@
-//! Numbers in brackets: which of them are citations, and what they cite.
+//! Finds the numbers in brackets that are citations, and the quotes that they cite.
 
 use crate::ask::units::units;
 use crate::ask::words::{overlap, words};
@@ -7,24 +7,25 @@ use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// A number in brackets with more digits is no citation.
+/// A longer number in brackets is not a citation.
 const MAX_NUMBER_DIGITS: usize = 4;
 
-/// Brackets with more bytes between them are no citation.
+/// Brackets with more bytes between them are not a citation.
 const MAX_MARKER_BYTES: usize = 64;
 
-/// Most numbers of a range such as `[1-3]`.
+/// Maximum count of numbers in a range such as `[1-3]`.
 const MAX_RANGE_NUMBERS: usize = 20;
 
-/// Numbers in brackets somewhere in a text.
+/// The position of a pair of brackets in a text, and the numbers in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Marker {
     range: Range<usize>,
     numbers: Vec<usize>,
 }
 
-/// A model's answer with its citations checked: numbers of no passage are taken out of the text, several in one pair of
-/// brackets get one each. A citation quotes what of the passage is most like the sentence that cites it.
+/// Checks the citations in a model's answer: removes numbers without a passage, and gives each of several numbers in one
+/// pair of brackets its own brackets. A citation quotes the part of the passage that is most similar to the sentence that
+/// cites it.
 pub fn check(answer: &str, passages: &[&str]) -> Answer {
     let mut text = String::with_capacity(answer.len());
     let mut cited: BTreeMap<usize, Vec<Range<usize>>> = BTreeMap::new();
@@ -53,7 +54,7 @@ pub fn check(answer: &str, passages: &[&str]) -> Answer {
     Answer { citations: citations.collect(), text }
 }
 
-/// The text with what could be taken for a citation in round brackets instead. An index such as `a[1]`, and code, stay.
+/// Replaces the brackets of text that would be read as a citation by round ones. An index such as `a[1]`, and code, stay unchanged.
 pub fn without_markers(text: &str) -> String {
     let mut changed = String::with_capacity(text.len());
     let mut from = 0;
@@ -70,7 +71,7 @@ pub fn without_markers(text: &str) -> String {
     changed
 }
 
-/// Whether it follows a name without a space, as an array's index does.
+/// True if the marker follows a name without a space, as an array index does.
 fn is_index(text: &str, marker: &Marker) -> bool {
     text[..marker.range.start]
         .chars()
@@ -115,7 +116,7 @@ fn number(digits: &str) -> Option<usize> {
     if is_number { digits.parse().ok() } else { None }
 }
 
-/// Where code stands in Markdown.
+/// The ranges of code in Markdown.
 fn code(text: &str) -> Vec<Range<usize>> {
     let mut code = Vec::new();
     for (event, range) in Parser::new(text).into_offset_iter() {
@@ -126,7 +127,7 @@ fn code(text: &str) -> Vec<Range<usize>> {
     code
 }
 
-/// What of a passage is most like the sentences that cite it, in its order.
+/// The parts of a passage that are most similar to the sentences that cite it, in the order of the passage.
 fn quote(passage: &str, answer: &str, places: &[Range<usize>]) -> String {
     let candidates: Vec<_> = units(passage).into_iter().map(|unit| (words(unit.text), unit)).collect();
     let mut chosen = BTreeSet::new();
@@ -144,9 +145,9 @@ fn quote(passage: &str, answer: &str, places: &[Range<usize>]) -> String {
     texts.join(ELLIPSIS)
 }
 
-/// The sentence that ends with a marker, or holds it.
+/// The sentence that ends with a marker or contains it.
 fn sentence_at<'a>(text: &'a str, marker: &Range<usize>) -> &'a str {
-    // A marker may stand after the sentence's period, and then begins a sentence of its own.
+    // A marker may stand after the sentence's period, and would then begin a new sentence.
     let before = text[..marker.start].trim_end().trim_end_matches(['.', '!', '?']);
     let start = before.rfind(['.', '!', '?', '\n']).map_or(0, |end| end + 1);
     &text[start..marker.start]

@@ -1,31 +1,31 @@
-//! An answer made of what the passages say themselves, word for word: it invents nothing.
+//! Composes an answer from quotes of the passages, word for word: nothing in it is invented.
 
 use crate::ask::citations::without_markers;
 use crate::ask::relevance::cosine;
 use crate::ask::units::Unit;
 use crate::ask::{Answer, Citation, ELLIPSIS};
 
-/// Most units in an answer.
+/// Maximum number of units in an answer.
 const MAX_UNITS: usize = 3;
 
-/// Most bytes that an answer quotes.
+/// Maximum bytes that an answer quotes.
 const MAX_QUOTED_BYTES: usize = 1400;
 
-/// How much a passage's score in the search, relative to the best one's, counts beside the similarity of its unit. From 0
-/// to 0.4 the share of answers that begin with the right page grows, by 7 points for the PostgreSQL manual's index and by
-/// none for Anthropic's documentation; beyond it nothing is gained.
+/// Weight of a passage's score in the search, relative to the best score, beside the similarity of its unit. Between 0 and
+/// 0.4 the share of answers that begin with the right page grows, by 7 points for the index of the PostgreSQL manual and
+/// not at all for Anthropic's documentation; above 0.4 nothing is gained.
 const PASSAGE_WEIGHT: f64 = 0.4;
 
-/// A unit whose score is lower than the best one by more than this is left out.
+/// A unit is left out if its score is lower than the best score by more than this.
 const MAX_SCORE_GAP: f64 = 0.15;
 
-/// Two units with a cosine of at least this say the same.
+/// Two units with at least this cosine say the same.
 const DUPLICATE_SIMILARITY: f64 = 0.85;
 
-/// Added to the score of blocks if the question is "how do I …", since blocks hold commands and steps.
+/// Bonus for blocks if the question is "how do I …", since blocks contain commands and steps.
 const BLOCK_BONUS: f64 = 0.1;
 
-/// Subtracted from the score of captions and of sentences that were cut.
+/// Penalty for captions and for sentences that were cut off.
 const FRAGMENT_PENALTY: f64 = 0.1;
 
 /// The question with its embedding.
@@ -40,23 +40,23 @@ pub struct EmbeddedQuestion<'a> {
 /// A part of a passage with its embedding.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
-    /// Place of the passage, from 0.
+    /// Position of the passage, from 0.
     pub passage: usize,
-    /// What can be quoted.
+    /// The text that can be quoted.
     pub unit: Unit<'a>,
-    /// Of the unit.
+    /// The unit's embedding.
     pub embedding: &'a [f32],
 }
 
-/// The answer in the best candidates' own words, in reading order, each with its citation; nothing if there are none.
-/// `scores` are those of the passages in the search.
+/// An answer that quotes the best candidates in reading order, each with its citation; `None` if there are none. `scores`
+/// are the scores of the passages in the search.
 pub fn answer(question: EmbeddedQuestion, scores: &[f64], candidates: &[Candidate]) -> Option<Answer> {
     let mut chosen = choose(question, scores, candidates);
     chosen.sort_by_key(|candidate| (candidate.passage, candidate.unit.start));
     (!chosen.is_empty()).then(|| compose(&chosen))
 }
 
-/// The best candidates that do not say the same.
+/// The best candidates, without those that say the same as a better one.
 fn choose<'c, 'a>(
     question: EmbeddedQuestion,
     scores: &[f64],
@@ -89,7 +89,7 @@ fn choose<'c, 'a>(
     chosen
 }
 
-/// What a unit's form adds to its score.
+/// The bonus or penalty for the form of a unit.
 fn preference(unit: &Unit, asks_how: bool) -> f64 {
     match unit.is_block {
         true if asks_how => BLOCK_BONUS,
@@ -98,22 +98,22 @@ fn preference(unit: &Unit, asks_how: bool) -> f64 {
     }
 }
 
-/// Whether a question wants to know how something is done.
+/// True if a question asks how something is done.
 fn asks_how(question: &str) -> bool {
     let question = question.to_lowercase();
     let mut words = question.split_whitespace().skip_while(|word| *word != "how").skip(1);
     words.next().is_some_and(|word| ["do", "can", "to", "should", "could", "would", "must"].contains(&word))
 }
 
-/// Whether a text ends without the end of a sentence.
+/// True if a text does not end like a sentence.
 fn is_fragment(text: &str) -> bool {
     let closing = |c: char| "\"'”’)]*_`»".contains(c);
     let has_end = |text: &str| text.ends_with(['.', '!', '?', '。', '！', '？', '…']);
     !has_end(text) && !has_end(text.trim_end_matches(closing))
 }
 
-/// The text of chosen candidates in reading order, and what each number stands for. Numbers count the passages in the
-/// order of the text.
+/// Joins the chosen candidates, in reading order, and gives each its citation. Numbers count the passages in the order of
+/// the text.
 fn compose(chosen: &[&Candidate]) -> Answer {
     let mut answer = Answer::default();
     let mut last: Option<&Candidate> = None;
@@ -144,7 +144,7 @@ fn compose(chosen: &[&Candidate]) -> Answer {
     answer
 }
 
-/// Whether nothing but a space was between them.
+/// True if only a space was between the two.
 fn adjoins(before: &Candidate, after: &Candidate) -> bool {
     before.unit.end() + 1 == after.unit.start
 }
@@ -156,8 +156,8 @@ mod tests {
 
     const QUESTION: EmbeddedQuestion = EmbeddedQuestion { text: "How do I do it?", embedding: &[1.0, 0.0] };
 
-    /// Each passage's units with embeddings of two dimensions, whose cosine with (1, 0) is the given number; those of
-    /// negative numbers lie on the other side.
+    /// Each passage's units have two-dimensional embeddings, whose cosine with (1, 0) is the given number; a negative
+    /// number puts the embedding on the other side.
     fn check(passages: &[(&str, &[f32])], expected: &str, quotes: &[&str]) {
         let vectors: Vec<Vec<[f32; 2]>> = passages
             .iter()
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_go_first_where_somebody_asks_how() {
+    fn commands_go_first_for_a_question_that_asks_how() {
         let text = "This is much like it. Run:\n\n```\npg_dump\n```";
         let units = units(text);
         let candidates: Vec<_> = (units.iter().zip([&[0.8, 0.6], &[0.75, -0.66]]))

@@ -1,5 +1,5 @@
-//! Answering a question from passages: what can be quoted of them, the prompt for a language model, and which of the
-//! numbers in its answer are citations.
+//! Answers a question from passages: the parts that can be quoted, the prompt for a language model, and the citations in
+//! its answer.
 
 pub mod citations;
 pub mod extract;
@@ -8,32 +8,38 @@ pub mod relevance;
 pub mod units;
 pub mod words;
 
-/// The text of the answer if the passages hold none.
+/// The text of the answer if the passages do not contain one.
 pub const UNANSWERED: &str = "The collection does not answer this question.";
 
-/// The same where rows wait to be indexed, which may answer it.
+/// The text of the answer if the passages do not contain one, and rows that wait to be indexed may contain it.
 pub const UNANSWERED_YET: &str =
     "Not all rows of the collection are indexed yet, and those that are do not answer this question.";
 
-/// What supports an answer.
+/// The text of the answer if the model's own is no whole answer, for the reason of
+/// [`Completion::shortcoming`](crate::provider::Completion::shortcoming).
+pub fn failed_answer(shortcoming: &str) -> String {
+    format!("The answer of the model {shortcoming}.")
+}
+
+/// A quote that supports an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Citation {
     /// The number in the answer's brackets.
     pub number: usize,
-    /// Place of the passage, from 0.
+    /// Position of the passage, from 0.
     pub passage: usize,
-    /// What the passage says, word for word; where that are several places, with [`ELLIPSIS`] between them.
+    /// Text of the passage, word for word. Several parts are separated by [`ELLIPSIS`].
     pub quote: String,
 }
 
-/// An answer with its citations, in ascending numbers. Whatever stands in brackets as a number outside code is cited.
+/// An answer with its citations, in ascending order of numbers. Each number in brackets outside code is a citation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
     /// Markdown.
     pub text: String,
-    /// Each number once.
+    /// The citations; each number occurs once.
     pub citations: Vec<Citation>,
 }
 
-/// Between two places of a passage in one quote.
+/// Separates two parts of a passage in one quote.
 pub const ELLIPSIS: &str = " … ";

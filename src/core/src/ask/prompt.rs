@@ -1,24 +1,24 @@
-//! The prompt for a language model: instructions are in the system message alone, the passages are data.
+//! The prompt for a language model. Only the system message holds instructions; passages are data.
 
 use crate::ask::citations::without_markers;
 use crate::provider::{Message, Role};
 
-/// What the model is to say where the passages do not answer the question.
+/// The model's reply if the passages do not answer the question.
 pub const NO_ANSWER: &str = "NO_ANSWER";
 
 const INSTRUCTIONS: &str = include_str!("instructions.txt");
 
-/// Names of the elements that the model is shown. A passage cannot contain their tags.
+/// Names of the elements in prompts. A passage cannot contain their tags.
 const PROMPT_ELEMENTS: [&str; 7] =
     ["passages", "passage", "question", "conversation", "last_message", "summary", "tool_result"];
 
 /// Tags of the chat templates of some models.
 const CHAT_TEMPLATE_TAGS: [&str; 7] = ["s", "bos", "eos", "sys", "start_of_turn", "end_of_turn", "system"];
 
-/// Characters after a `<` in which a tag is looked for.
+/// Number of characters after a `<` in which a tag is searched for.
 const MAX_TAG_CHARS: usize = 64;
 
-/// Characters of a tag's name that are compared.
+/// Number of characters of a tag's name that are compared.
 const MAX_TAG_NAME_CHARS: usize = 16;
 
 /// A passage as it is shown to a model.
@@ -26,14 +26,14 @@ const MAX_TAG_NAME_CHARS: usize = 16;
 pub struct PromptPassage<'a> {
     /// The row's title.
     pub title: Option<&'a str>,
-    /// Headings that the passage stands under.
+    /// The headings above the passage.
     pub heading: Option<&'a str>,
     /// Its text.
     pub content: &'a str,
 }
 
 impl PromptPassage<'_> {
-    /// The passage between its tags, with its number, from 1.
+    /// The passage between its tags, with its number (from 1).
     pub fn render(&self, number: usize) -> String {
         let mut lines = format!("<passage number=\"{number}\">\n");
         for (label, line) in [("Title", self.title), ("Heading", self.heading)] {
@@ -48,8 +48,8 @@ impl PromptPassage<'_> {
     }
 }
 
-/// The conversation that asks a question about rendered passages. `style` is what the caller of the function adds to the
-/// instructions.
+/// The messages that ask a question about rendered passages. `style` extends the instructions, and comes from the caller of
+/// the SQL function.
 pub fn messages(question: &str, passages: &[String], style: Option<&str>) -> Vec<Message> {
     let mut system = INSTRUCTIONS.trim_end().to_owned();
     if let Some(style) = style.map(str::trim).filter(|style| !style.is_empty()) {
@@ -64,20 +64,13 @@ pub fn messages(question: &str, passages: &[String], style: Option<&str>) -> Vec
     vec![Message::new(Role::System, system), Message::new(Role::User, user)]
 }
 
-/// A model's answer without the thoughts that some models put before it.
-pub fn without_thoughts(answer: &str) -> &str {
-    let answer = answer.trim();
-    let thoughts = answer.strip_prefix("<think>").and_then(|rest| rest.split_once("</think>"));
-    thoughts.map_or(answer, |(_, rest)| rest.trim_start())
-}
-
-/// Whether an answer says that the passages have none.
+/// True if an answer says that the passages do not contain one.
 pub fn is_no_answer(answer: &str) -> bool {
     let is_mark = |c: char| !c.is_alphanumeric();
     answer.trim_matches(is_mark).starts_with(NO_ANSWER)
 }
 
-/// How many of the first passages fit into `room` tokens. `tokens` are the lengths of the passages.
+/// Number of leading passages that fit into `room` tokens. `tokens` are the token counts of the passages.
 pub fn fitting(tokens: &[u32], room: u32) -> usize {
     let mut used = 0_u32;
     tokens
@@ -89,7 +82,7 @@ pub fn fitting(tokens: &[u32], room: u32) -> usize {
         .count()
 }
 
-/// The beginning of a text that is `tokens` long, so that it is about `room` tokens, cut between words.
+/// The beginning of a text of `tokens` tokens, cut between words so that it has about `room` tokens.
 pub fn beginning(text: &str, tokens: u32, room: u32) -> &str {
     if tokens <= room {
         return text;
@@ -117,12 +110,12 @@ pub(crate) fn escaped(text: &str) -> String {
     safe.replace("[INST]", "(INST)").replace("[/INST]", "(/INST)")
 }
 
-/// Whether the text after a `<` makes it a tag that is reserved.
+/// True if the text after a `<` makes it a reserved tag.
 fn is_special(rest: &str) -> bool {
     if rest.starts_with(['|', '｜']) {
         return true;
     }
-    // What cannot be seen is left out, as a model may overlook it too.
+    // Invisible characters are skipped, because a model may ignore them too.
     let name: String = (rest.chars().take(MAX_TAG_CHARS))
         .filter(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(*c))
         .skip_while(|c| ['/', '<'].contains(c))
@@ -208,12 +201,6 @@ mod tests {
             assert!(is_no_answer(answer), "{answer}");
         }
         assert!(!is_no_answer("The answer is no."));
-    }
-
-    #[test]
-    fn thoughts_are_no_answer() {
-        assert_eq!(without_thoughts("<think>\nNO_ANSWER? [3]\n</think>\n\nIt is so [1]."), "It is so [1].");
-        assert_eq!(without_thoughts(" <think> is a tag "), "<think> is a tag");
     }
 
     #[test]

@@ -1,19 +1,19 @@
-//! The parts of a passage that can be quoted by themselves: sentences, and whole code blocks, lists and tables together
-//! with the sentence that introduces them.
+//! The parts of a passage that can be quoted on their own: sentences, and whole code blocks, lists and tables, each with
+//! the sentence that introduces it.
 //!
-//! Sentences end where Unicode Standard Annex 29 says, except after abbreviations and within code.
+//! Sentences end as Unicode Standard Annex 29 defines, except after abbreviations and within code.
 
 use pulldown_cmark::{Event, Options, Parser, Tag};
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Longest unit in bytes, roughly characters: about a screenful. Longer units are divided.
+/// Maximum length of a unit in bytes: about a screenful. Longer units are divided.
 pub const MAX_UNIT_BYTES: usize = 700;
 
 /// A unit with fewer words is a caption, or the rest of a sentence that was cut.
 const MIN_UNIT_WORDS: usize = 3;
 
-/// Words with a period that ends no sentence.
+/// Abbreviations whose period does not end a sentence.
 const ABBREVIATIONS: &[&str] = &[
     "al", "approx", "cf", "dr", "e.g", "ed", "eds", "eq", "fig", "figs", "i.e", "inc", "jr", "ltd", "mr",
     "mrs", "ms", "no", "nos", "p", "pp", "prof", "ref", "refs", "resp", "sec", "sr", "st", "viz", "vol",
@@ -23,22 +23,22 @@ const ABBREVIATIONS: &[&str] = &[
 /// A part of a passage, word for word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unit<'a> {
-    /// Without space around it.
+    /// The text, without surrounding white space.
     pub text: &'a str,
-    /// Byte of the passage that it begins at.
+    /// Offset of the unit in the passage, bytes.
     pub start: usize,
-    /// Whether it holds a block, so that it stands in lines of its own.
+    /// True if the unit contains a block, which stands in lines of its own.
     pub is_block: bool,
 }
 
 impl Unit<'_> {
-    /// Byte of the passage after its last one.
+    /// Offset of the unit's end in the passage, bytes.
     pub fn end(&self) -> usize {
         self.start + self.text.len()
     }
 }
 
-/// The units of a passage in its order. Headings are none.
+/// The units of a passage, in its order. Headings are not units.
 pub fn units(passage: &str) -> Vec<Unit<'_>> {
     let mut found = Vec::new();
     for (kind, range) in blocks(passage) {
@@ -48,7 +48,7 @@ pub fn units(passage: &str) -> Vec<Unit<'_>> {
             BlockKind::Whole | BlockKind::Parts(_) => add_block(passage, kind, range, &mut found),
         }
     }
-    // A sentence that only introduces what follows says nothing without it.
+    // A sentence that only introduces what follows is useless without it.
     found.retain(|unit| {
         unit.is_block || (!unit.text.ends_with(':') && unit.text.unicode_words().count() >= MIN_UNIT_WORDS)
     });
@@ -65,7 +65,7 @@ enum BlockKind {
     Parts(Vec<Range<usize>>),
 }
 
-/// The outermost blocks of Markdown; in plain text these are its paragraphs.
+/// The outermost blocks of Markdown; in plain text, the paragraphs.
 fn blocks(passage: &str) -> Vec<(BlockKind, Range<usize>)> {
     let mut blocks: Vec<(BlockKind, Range<usize>)> = Vec::new();
     let mut depth = 0_usize;
@@ -100,8 +100,8 @@ fn kind(tag: &Tag) -> BlockKind {
     }
 }
 
-/// Adds a code block, list or table: with the sentence before it where that introduces it, else alone; in parts if it is
-/// too long.
+/// Adds a code block, list or table: together with the sentence that introduces it if both fit into a unit; otherwise
+/// alone, and in parts if it is too long.
 fn add_block<'a>(passage: &'a str, kind: BlockKind, range: Range<usize>, found: &mut Vec<Unit<'a>>) {
     let range = with_indent(passage, range);
     let Some(block) = trimmed(passage, range, true) else { return };
@@ -124,7 +124,7 @@ fn add_block<'a>(passage: &'a str, kind: BlockKind, range: Range<usize>, found: 
     }
 }
 
-/// The block with what stands before it in its line.
+/// The block with the white space before it in its line.
 fn with_indent(passage: &str, range: Range<usize>) -> Range<usize> {
     let before = &passage[..range.start];
     before.trim_end_matches([' ', '\t']).len()..range.end
@@ -135,7 +135,7 @@ fn introduces(passage: &str, intro: &Unit, block: &Unit) -> bool {
     intro.text.ends_with(':') && between.is_some_and(|between| between.trim().is_empty())
 }
 
-/// Adds an item or row by itself, or its sentences.
+/// Adds an item or row as a unit, or its sentences if it is too long.
 fn add_part<'a>(passage: &'a str, range: Range<usize>, found: &mut Vec<Unit<'a>>) {
     match trimmed(passage, range.clone(), false) {
         Some(part) if part.text.len() <= MAX_UNIT_BYTES => {
@@ -146,7 +146,7 @@ fn add_part<'a>(passage: &'a str, range: Range<usize>, found: &mut Vec<Unit<'a>>
     }
 }
 
-/// The first lines of a block that is too long, up to the longest unit.
+/// The first lines of a block that is too long, as many as fit into a unit.
 fn lines<'a>(passage: &'a str, block: &Unit<'a>) -> Option<Unit<'a>> {
     let room = passage.floor_char_boundary(block.start + MAX_UNIT_BYTES);
     let last = passage[block.start..room].rfind('\n').map(|newline| block.start + newline)?;
@@ -155,7 +155,7 @@ fn lines<'a>(passage: &'a str, block: &Unit<'a>) -> Option<Unit<'a>> {
 
 /// Adds the sentences of a paragraph.
 fn sentences<'a>(passage: &'a str, range: Range<usize>, found: &mut Vec<Unit<'a>>) {
-    // To the standard a newline ends a sentence; in a paragraph it does not. The copy has the same bytes otherwise.
+    // By the standard a newline ends a sentence, but not within a paragraph. The copy has the same length in bytes.
     let line = passage[range.clone()].replace(['\n', '\r', '\t'], " ");
     let mut start = 0;
     for (offset, piece) in line.split_sentence_bound_indices() {
@@ -167,16 +167,16 @@ fn sentences<'a>(passage: &'a str, range: Range<usize>, found: &mut Vec<Unit<'a>
     }
 }
 
-/// Whether a sentence ends here, where the standard says that it may.
+/// True if a sentence ends here, where the standard allows an end.
 fn ends(sentence: &str) -> bool {
     let text = sentence.trim_end();
     let has_space = text.len() < sentence.len();
     let Some(last) = text.chars().last() else { return false };
-    // An open code span goes on.
+    // An open code span continues.
     if text.matches('`').count() % 2 == 1 {
         return false;
     }
-    // Scripts without spaces have terminators of their own; "a.b" is a name.
+    // Scripts without spaces have their own terminators; "a.b" is a name.
     if !has_space && last.is_ascii() {
         return false;
     }
@@ -191,7 +191,7 @@ fn is_abbreviation(text: &str) -> bool {
     is_initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
 }
 
-/// Adds a sentence, or pieces of it where it is too long, cut between words.
+/// Adds a sentence, or pieces of it, cut between words, if it is too long.
 fn divide<'a>(passage: &'a str, range: Range<usize>, found: &mut Vec<Unit<'a>>) {
     let Some(mut rest) = trimmed(passage, range, false) else { return };
     while rest.text.len() > MAX_UNIT_BYTES {
@@ -207,7 +207,7 @@ fn divide<'a>(passage: &'a str, range: Range<usize>, found: &mut Vec<Unit<'a>>) 
 
 fn trimmed(passage: &str, range: Range<usize>, is_block: bool) -> Option<Unit<'_>> {
     let text = passage.get(range.clone())?;
-    // The indent of a block's first line belongs to it.
+    // The indentation of a block's first line belongs to the block.
     let front = if is_block { text.trim_start_matches(['\n', '\r']) } else { text.trim_start() };
     let start = range.start + text.len() - front.len();
     let text = front.trim_end();

@@ -1,9 +1,9 @@
-//! Words as a comparison of two texts sees them.
+//! The words by which two texts are compared.
 
 use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Words that most English sentences share, so that sharing them says nothing.
+/// Words that occur in most English sentences, so that sharing them means nothing.
 const COMMON_WORDS: &[&str] = &[
     "a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "do", "does", "for", "from",
     "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "may", "must", "my", "no", "not", "of",
@@ -12,7 +12,7 @@ const COMMON_WORDS: &[&str] = &[
     "with", "would", "you", "your",
 ];
 
-/// The distinct words of a text in lower case, common ones left out.
+/// The distinct words of a text in lower case, without common ones.
 pub fn words(text: &str) -> HashSet<String> {
     text.unicode_words()
         .map(str::to_lowercase)
@@ -20,7 +20,7 @@ pub fn words(text: &str) -> HashSet<String> {
         .collect()
 }
 
-/// How much of two sets of words is common to both: twice the shared words over all (Dice 1945), from 0 to 1.
+/// Overlap of two sets of words: twice the shared words over all words (Dice 1945), from 0 to 1.
 pub fn overlap(a: &HashSet<String>, b: &HashSet<String>) -> f64 {
     let all = a.len() + b.len();
     if all == 0 { 0.0 } else { 2.0 * a.intersection(b).count() as f64 / all as f64 }

@@ -1,184 +1,106 @@
-//! The headings of a Markdown document (CommonMark 0.31.2: ATX 4.2, setext 4.3; none inside fenced code 4.5).
+//! The headings of a Markdown document, as the parser reads them that also finds where the document can be cut.
 
-/// The headings of a document in its order.
+use std::ops::Range;
+
+use pulldown_cmark::{Event, Tag, TagEnd};
+
+/// The headings of a document, in its order.
 #[derive(Debug, Default)]
 pub struct Outline {
     headings: Vec<Heading>,
-    /// The headings that a heading at the end would stand under, outermost first.
-    open: Vec<usize>,
+    /// The heading whose text is being read.
+    open: Option<Heading>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 struct Heading {
+    /// Where its line begins.
     offset: usize,
     level: usize,
     text: String,
-    /// The heading that it stands under.
+    /// The heading above it.
     parent: Option<usize>,
 }
 
-/// Bytes of a heading that its path shows: it is in each chunk below it, and a whole document may be one.
+/// Maximum bytes of a heading in its path: each chunk below it contains it, and a whole document may be one heading.
 const MAX_HEADING_BYTES: usize = 1000;
 
 impl Outline {
-    /// Reads a document, and calls `check` now and then.
-    ///
-    /// # Errors
-    /// What `check` returned.
-    pub fn read<E>(document: &str, mut check: impl FnMut() -> Result<(), E>) -> Result<Self, E> {
-        let mut reader = Reader::default();
-        let mut offset = front_matter(document);
-        for (number, line) in document[offset..].split_inclusive('\n').enumerate() {
-            if number % LINES_PER_CHECK == 0 {
-                check()?;
+    /// Takes the next event, which is that of a range of the document. A heading inside a list, a quote or a footnote is over what
+    /// follows there, and not over what follows it in the document.
+    pub fn read(&mut self, document: &str, event: &Event<'_>, range: Range<usize>, is_outermost: bool) {
+        if let Event::Start(Tag::Heading { level, .. }) = event {
+            if is_outermost {
+                let offset = document[..range.start].trim_end_matches(' ').len();
+                self.open =
+                    Some(Heading { offset, level: *level as usize, text: String::new(), parent: None });
             }
-            reader.read(offset, line);
-            offset += line.len();
+            return;
         }
-        Ok(reader.outline)
+        let Some(heading) = &mut self.open else { return };
+        let text = match event {
+            Event::End(TagEnd::Heading(_)) => {
+                self.close();
+                return;
+            }
+            Event::Text(text) | Event::Code(text) => text,
+            Event::InlineMath(_) | Event::DisplayMath(_) => &document[range],
+            Event::SoftBreak | Event::HardBreak => " ",
+            _ => return,
+        };
+        if heading.text.len() < MAX_HEADING_BYTES {
+            heading.text.push_str(head(text));
+        }
     }
 
-    /// The headings above `offset`, and the one that begins there, outermost first.
+    fn close(&mut self) {
+        let Some(mut heading) = self.open.take() else { return };
+        heading.text.truncate(head(&heading.text).len());
+        heading.text = heading.text.trim().to_owned();
+        heading.parent = self.headings.len().checked_sub(1);
+        while let Some(above) = heading.parent.and_then(|number| self.headings.get(number))
+            && above.level >= heading.level
+        {
+            heading.parent = above.parent;
+        }
+        self.headings.push(heading);
+    }
+
+    /// Forgets the headings from `offset` on, which will be read again.
+    pub fn forget_from(&mut self, offset: usize) {
+        self.headings.truncate(self.headings.partition_point(|heading| heading.offset < offset));
+    }
+
+    /// The headings above `offset`, and the one that begins there, outermost first. Those without text are left out.
     pub fn path_at(&self, offset: usize) -> Vec<String> {
         let above = self.headings.partition_point(|heading| heading.offset <= offset);
         let mut path = Vec::new();
         let mut next = above.checked_sub(1);
         while let Some(heading) = next.and_then(|number| self.headings.get(number)) {
-            path.push(heading.text.clone());
+            path.extend(Some(heading.text.clone()).filter(|text| !text.is_empty()));
             next = heading.parent;
         }
         path.reverse();
         path
     }
-
-    fn push(&mut self, offset: usize, level: usize, text: &str) {
-        while self.open.pop_if(|open| self.headings[*open].level >= level).is_some() {}
-        let parent = self.open.last().copied();
-        self.open.push(self.headings.len());
-        let text = head(text).to_owned();
-        self.headings.push(Heading { offset, level, text, parent });
-    }
 }
 
-const LINES_PER_CHECK: usize = 1000;
-
-#[derive(Default)]
-struct Reader {
-    outline: Outline,
-    /// The character and length of the fence that is open.
-    fence: Option<(char, usize)>,
-    /// Where the current paragraph begins, and its text, as much as a heading may have.
-    paragraph: Option<(usize, String)>,
-}
-
-impl Reader {
-    fn read(&mut self, offset: usize, line: &str) {
-        let text = line.trim_end();
-        let indent = text.len() - text.trim_start_matches(' ').len();
-        let text = &text[indent..];
-        let offset = offset + indent;
-        if let Some((mark, length)) = self.fence {
-            if indent < 4
-                && fence_of(text).is_some_and(|(m, l, rest)| m == mark && l >= length && rest.is_empty())
-            {
-                self.fence = None;
-            }
-            return;
-        }
-        if text.is_empty() {
-            self.paragraph = None;
-        } else if indent >= 4 {
-            self.continue_paragraph(offset, text, false);
-        } else if let Some((mark, length, _)) = fence_of(text) {
-            self.fence = Some((mark, length));
-            self.paragraph = None;
-        } else if let Some((level, text)) = atx(text) {
-            self.outline.push(offset, level, text);
-            self.paragraph = None;
-        } else if let Some(level) = underline(text) {
-            if let Some((offset, text)) = self.paragraph.take() {
-                self.outline.push(offset, level, &text);
-            }
-        } else {
-            self.continue_paragraph(offset, text, true);
-        }
-    }
-
-    fn continue_paragraph(&mut self, offset: usize, line: &str, may_begin: bool) {
-        // Lists, quotes and tables are no headings, whatever stands below them.
-        if line.starts_with(['>', '|']) || ["- ", "* ", "+ "].iter().any(|bullet| line.starts_with(bullet)) {
-            self.paragraph = None;
-            return;
-        }
-        match &mut self.paragraph {
-            Some((_, text)) if text.len() < MAX_HEADING_BYTES => {
-                text.push(' ');
-                text.push_str(head(line));
-            }
-            Some(_) => {}
-            None if may_begin => self.paragraph = Some((offset, head(line).to_owned())),
-            None => {}
-        }
-    }
-}
-
-/// As much of a line as a heading may have.
-fn head(line: &str) -> &str {
-    &line[..line.floor_char_boundary(MAX_HEADING_BYTES)]
-}
-
-/// Level and text of `## text ##`.
-fn atx(line: &str) -> Option<(usize, &str)> {
-    let rest = line.trim_start_matches('#');
-    let level = line.len() - rest.len();
-    if !(1..=6).contains(&level) || !(rest.is_empty() || rest.starts_with([' ', '\t'])) {
-        return None;
-    }
-    let rest = rest.trim();
-    let open = rest.trim_end_matches('#');
-    Some((level, if open.is_empty() || open.ends_with([' ', '\t']) { open.trim_end() } else { rest }))
-}
-
-/// The level of a setext underline.
-fn underline(line: &str) -> Option<usize> {
-    [('=', 1), ('-', 2)]
-        .into_iter()
-        .find(|(mark, _)| line.chars().all(|c| c == *mark))
-        .map(|(_, level)| level)
-}
-
-/// Mark, length and info string of a code fence.
-fn fence_of(line: &str) -> Option<(char, usize, &str)> {
-    let mark = line.chars().next().filter(|mark| ['`', '~'].contains(mark))?;
-    let rest = line.trim_start_matches(mark);
-    let length = line.len() - rest.len();
-    (length >= 3 && !(mark == '`' && rest.contains('`'))).then_some((mark, length, rest.trim()))
-}
-
-/// Bytes of a YAML head between two lines of `---`, whose last line would read as a setext heading.
-fn front_matter(document: &str) -> usize {
-    let mut lines = document.split_inclusive('\n');
-    let Some(first) = lines.next().filter(|line| line.trim_end() == "---") else { return 0 };
-    let mut length = first.len();
-    for line in lines {
-        length += line.len();
-        if line.trim_end() == "---" {
-            return length;
-        }
-    }
-    0
+/// As much of a text as a heading may have.
+fn head(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_HEADING_BYTES)]
 }
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
-    use super::*;
+    use super::{super::structure::Structure, *};
+    use crate::protocol::Splitter;
 
     fn check(document: &str, at: &str, expected: &[&str]) {
         let offset = document.find(at).unwrap();
-        let outline = Outline::read(document, || Ok::<(), Infallible>(())).unwrap();
-        assert_eq!(outline.path_at(offset), expected, "{document:?} at {at:?}");
+        let mut structure = Structure::new(document, Splitter::Markdown);
+        while structure.read_more() {}
+        let shown = &document[..document.floor_char_boundary(200)];
+        assert_eq!(structure.into_outline().path_at(offset), expected, "{shown:?} at {at:?}");
     }
 
     #[test]
@@ -194,6 +116,7 @@ mod tests {
     #[test]
     fn a_chunk_that_begins_with_a_heading_stands_under_it() {
         check("# A\n## B\nb", "## B", &["A", "B"]);
+        check("# A\n\n  ## B\nb", "  ## B", &["A", "B"]);
     }
 
     #[test]
@@ -204,16 +127,39 @@ mod tests {
     }
 
     #[test]
-    fn fenced_code_has_no_headings() {
+    fn code_has_no_headings() {
         check("# A\n```sh\n# comment\n~~~\n```\nb", "b", &["A"]);
         check("# A\n~~~\n# comment\n```\n", "```", &["A"]);
+        check("# G\n\n- ```sh\n  # install\n  ```\n\n## Next\nb", "b", &["G", "Next"]);
     }
 
     #[test]
     fn what_only_looks_like_a_heading_is_none() {
         check("# A\n#hashtag\n    # code\n####### seven\nend", "end", &["A"]);
-        check("---\ntitle: x\n---\n# A\nb", "b", &["A"]);
         check("# C#\nb", "b", &["C#"]);
+        check("# A\n\n1. x\n2. y\n---\nb", "b", &["A"]);
+        check("# A\n\n<!--\n# Draft\n-->\n\nb", "b", &["A"]);
+        check("# A\n\n<pre>\n# c\n</pre>\nb", "b", &["A"]);
+        check("# A\n\n<details>\n\n</details>\n---\n\nb", "b", &["A"]);
+        check("# A\n\n> # Q\n\nb", "b", &["A"]);
+    }
+
+    #[test]
+    fn what_stands_before_a_document_hides_no_heading() {
+        check("---\ntitle: x\n---\n# A\nb", "b", &["A"]);
+        check("\u{feff}# A\nb", "b", &["A"]);
+        check("\u{feff}---\ntitle: x\n---\n# A\nb", "b", &["A"]);
+        check("+++\n# a comment\ntitle = 'x'\n+++\n# A\nb", "b", &["A"]);
+        check("---\n\n# A\nb\n\n---\n", "b", &["A"]);
+        check("---\nk: v\n---\n\nc\n\n---\n# A\nb\n\n---\n", "b", &["A"]);
+    }
+
+    #[test]
+    fn a_heading_is_shown_as_text() {
+        check("# *The* `rag.chunk` [call](x) &amp; \\*\nb", "b", &["The rag.chunk call & *"]);
+        check("# Don't \"quote\" -- or... <a name=\"x\"></a>\nb", "b", &["Don't \"quote\" -- or..."]);
+        check("# From $5 to $7 {#price}\nb", "b", &["From $5 to $7"]);
+        check("# A\n## ![](logo.png)\nb", "b", &["A"]);
     }
 
     #[test]
@@ -221,6 +167,20 @@ mod tests {
         let long = "é".repeat(50_000);
         for document in [format!("# {long}\n\nb"), format!("{long}\n{long}\n===\n\nb")] {
             check(&document, "b", &["é".repeat(MAX_HEADING_BYTES / 2).as_str()]);
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_the_parser_reads_at_once_has_no_headings_inside() {
+        for (begin, line, end) in [
+            ("```sh", "# comment", "```"),
+            ("~~~~", "```\n# comment", "~~~~"),
+            ("<!-- a comment", "# Draft", "-->"),
+            ("| x | y |\n|---|---|", "| 1 | # 2 |", "| 3 | 4 |\n---"),
+        ] {
+            let inside = format!("{line}\n").repeat((5 << 19) / line.len());
+            check(&format!("# A\n\n{begin}\n{inside}{end}\n\nb"), "\nb", &["A"]);
+            check(&format!("# A\n\n{begin}\n{inside}{end}\n\n# B\nb"), "\nb", &["B"]);
         }
     }
 }

@@ -1,10 +1,9 @@
-//! Cutting documents into chunks whose size is counted in a model's own tokens.
+//! Splits documents into chunks whose size is counted in tokens of the model.
 //!
-//! A document is read once, its tokens in blocks of 64 kB and its structure in blocks of up to 1 MB, and no further than the
-//! next chunk needs. The time for a byte therefore depends on the size of a chunk and not on the length of the document.
-//! Where the tokens of the document begin says how far a chunk can reach. Each chunk is counted exactly afterwards, and made
-//! shorter in the rare case that it is too large, because a slice may have more tokens alone than in its document (a word
-//! that was cut in two).
+//! A document is read once, its tokens in blocks of 64 kB and its structure in blocks of up to 1 MB, and only as far as the
+//! next chunk needs. The time per byte therefore depends on the size of a chunk and not on the length of the document. The
+//! offsets of the document's tokens tell how far a chunk can reach. Each chunk is then counted exactly, and shortened in
+//! the rare case that it is too large: a slice may have more tokens by itself than in its document (a word that was cut in two).
 
 mod headings;
 mod pieces;
@@ -18,26 +17,25 @@ pub use tokens::{Tokenize, count};
 use thiserror::Error;
 
 use crate::protocol::{Chunk, ChunkOptions, Splitter};
-use headings::Outline;
 use pieces::{Piece, PieceReader};
 
-/// Sizes that cannot be.
+/// Sizes that are not valid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ChunkError {
     /// No text fits.
     #[error("chunk size: expected at least 1 token, actual 0")]
     Size,
-    /// A chunk would repeat all of the one before it.
+    /// A chunk would repeat the whole chunk before it.
     #[error("chunk overlap: expected less than the chunk size of {size} tokens, actual {overlap}")]
     Overlap {
         /// Tokens of a chunk.
         size: u32,
-        /// Tokens repeated.
+        /// Tokens that a chunk repeats.
         overlap: u32,
     },
 }
 
-/// Cuts documents in one way.
+/// Splits documents by fixed options.
 #[derive(Debug, Clone, Copy)]
 pub struct Cutter {
     splitter: Splitter,
@@ -46,10 +44,10 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// A cutter of valid sizes.
+    /// Checks the sizes.
     ///
     /// # Errors
-    /// The size is zero, or the overlap not less than it.
+    /// The size is zero, or the overlap is not less than the size.
     pub fn new(options: &ChunkOptions) -> Result<Self, ChunkError> {
         let ChunkOptions { splitter, size, overlap } = *options;
         if size == 0 {
@@ -61,20 +59,17 @@ impl Cutter {
         Ok(Self { splitter, size: size as usize, overlap: overlap as usize })
     }
 
-    /// The chunks of a document in its order, without those that are only white space.
+    /// The chunks of a document, in its order, without those of only white space.
     ///
     /// # Errors
-    /// The tokenizer's own.
+    /// Errors of the tokenizer.
     pub fn cut<T: Tokenize>(&self, document: &str, tokens: &T) -> Result<Vec<Chunk>, T::Error> {
-        let outline = match self.splitter {
-            Splitter::Text => Outline::default(),
-            Splitter::Markdown => Outline::read(document, || tokens.check())?,
-        };
         let mut reader = PieceReader::new(document, self.splitter, self.size, self.overlap, tokens);
         let mut pieces = Vec::new();
         while let Some(piece) = reader.next()? {
             pieces.push(piece);
         }
+        let outline = reader.into_outline()?;
         // Texts that are kept between the many short-lived ones of a tokenizer would scatter these over a growing heap, so they are made last.
         let mut position = Position { document, byte: 0, character: 0 };
         let chunk = |piece: Piece<'_>| {
@@ -99,7 +94,7 @@ struct Position<'a> {
 }
 
 impl Position<'_> {
-    /// Moves to a byte and returns the character there. Only the characters between are counted.
+    /// Moves to a byte offset and returns its character offset. Only the characters in between are counted.
     fn move_to(&mut self, byte: usize) -> usize {
         let count = |from: usize, to: usize| self.document[from..to].chars().count();
         if byte >= self.byte {

@@ -1,7 +1,8 @@
-//! Takes one piece after the other from the beginning of a document.
+//! Reads a document piece by piece from its beginning.
 
 use super::{
-    structure::Structure,
+    headings::Outline,
+    structure::{Structure, beginning},
     tokens::{self, TokenStarts, Tokenize},
     words::Segmenter,
 };
@@ -9,16 +10,16 @@ use crate::protocol::Splitter;
 
 /// A slice of a document, without white space around it.
 pub struct Piece<'a> {
-    /// In bytes.
+    /// Offset in the document, bytes.
     pub offset: usize,
-    /// Not empty.
+    /// The text; never empty.
     pub text: &'a str,
-    /// Tokens of `text` alone.
+    /// Number of tokens of `text` by itself.
     pub tokens: usize,
 }
 
-/// The pieces of a document in its order. What is read of the document, and the time that a piece takes, depend on the size
-/// of a piece and not on what follows it.
+/// The pieces of a document, in its order. The part of the document that is read, and the time that a piece takes, depend
+/// on the size of a piece and not on what follows it.
 pub struct PieceReader<'a, T> {
     document: &'a str,
     splitter: Splitter,
@@ -28,19 +29,19 @@ pub struct PieceReader<'a, T> {
     starts: TokenStarts<'a, T>,
     structure: Structure<'a>,
     segmenter: Segmenter,
-    /// Where the next piece begins.
+    /// Offset at which the next piece begins.
     cursor: usize,
-    /// Where the last piece ended.
+    /// Offset at which the last piece ended.
     end: usize,
-    /// Where the sections end of which the last piece was made.
+    /// The ends of the sections that make up the last piece.
     boundaries: Vec<usize>,
-    /// Bytes among which boundaries were looked for.
+    /// Number of bytes that were searched for boundaries.
     #[cfg(test)]
     pub searched_bytes: usize,
 }
 
 impl<'a, T: Tokenize> PieceReader<'a, T> {
-    /// PieceReader of at most `size` tokens, which repeat up to `overlap` tokens of the one before.
+    /// Reads pieces of at most `size` tokens, each of which repeats up to `overlap` tokens of the one before.
     pub fn new(document: &'a str, splitter: Splitter, size: usize, overlap: usize, tokens: &'a T) -> Self {
         Self {
             document,
@@ -51,7 +52,7 @@ impl<'a, T: Tokenize> PieceReader<'a, T> {
             starts: TokenStarts::new(document, tokens),
             structure: Structure::new(document, splitter),
             segmenter: Segmenter::new(),
-            cursor: 0,
+            cursor: beginning(document),
             end: 0,
             boundaries: Vec::new(),
             #[cfg(test)]
@@ -62,7 +63,7 @@ impl<'a, T: Tokenize> PieceReader<'a, T> {
     /// The next piece.
     ///
     /// # Errors
-    /// The tokenizer's own.
+    /// Errors of the tokenizer.
     pub fn next(&mut self) -> Result<Option<Piece<'a>>, T::Error> {
         while self.cursor < self.document.len() {
             let (end, piece) = self.longest()?;
@@ -70,13 +71,24 @@ impl<'a, T: Tokenize> PieceReader<'a, T> {
             self.starts.forget(self.cursor);
             self.structure.forget(self.cursor);
             let piece_end = piece.offset + piece.text.len();
-            // What repeats the last piece and adds nothing is no piece of its own.
+            // A piece that only repeats the end of the last one is skipped.
             if !piece.text.trim().is_empty() && piece_end > self.end {
                 self.end = piece_end;
                 return Ok(Some(piece));
             }
         }
         Ok(None)
+    }
+
+    /// The headings of the whole document.
+    ///
+    /// # Errors
+    /// The tokenizer's own.
+    pub fn into_outline(mut self) -> Result<Outline, T::Error> {
+        while self.splitter == Splitter::Markdown && self.structure.read_more() {
+            self.tokens.check()?;
+        }
+        Ok(self.structure.into_outline())
     }
 
     /// The longest piece that begins at the cursor, and the end of its sections.
@@ -91,13 +103,13 @@ impl<'a, T: Tokenize> PieceReader<'a, T> {
             if tokens <= self.size || allowed == 0 {
                 return Ok((end, Piece { offset, text, tokens }));
             }
-            // Alone it has more tokens than in the document.
+            // By itself it has more tokens than in the document.
             allowed = if tries == 0 { allowed.saturating_sub(tokens - self.size) } else { allowed / 2 };
             tries += 1;
         }
     }
 
-    /// Where a piece ends that may reach `limit`.
+    /// The end of the piece, which may reach `limit`.
     fn last_boundary(&mut self, limit: usize) -> usize {
         self.boundaries.clear();
         let rest = &self.document[limit..];
@@ -117,7 +129,7 @@ impl<'a, T: Tokenize> PieceReader<'a, T> {
         self.boundaries.last().copied().unwrap_or_else(|| self.cursor + first_character())
     }
 
-    /// The first boundary after the cursor from which `end` is not farther than the overlap, if there is one.
+    /// The first boundary after the cursor from which the distance to `end` is at most the overlap; `end` if there is none.
     fn next_cursor(&self, end: usize) -> usize {
         if self.overlap == 0 || end == self.document.len() {
             return end;
@@ -130,7 +142,7 @@ impl<'a, T: Tokenize> PieceReader<'a, T> {
         self.boundaries.get(first).copied().unwrap_or(end)
     }
 
-    /// A slice without white space around it. In Markdown lines keep their indentation.
+    /// A slice without surrounding white space. In Markdown, lines keep their indentation.
     fn trim(&self, from: usize, to: usize) -> (usize, &'a str) {
         let text = self.document[from..to].trim_end();
         let keeps_indentation =

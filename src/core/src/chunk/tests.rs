@@ -2,7 +2,7 @@ use std::{cell::Cell, convert::Infallible};
 
 use super::*;
 
-/// A token per word, as a tokenizer without subwords has; words of more than six letters have one per six letters.
+/// One token per word, as in a tokenizer without subwords; longer words have one token per six letters.
 #[derive(Default)]
 struct Words {
     counted_bytes: Cell<usize>,
@@ -39,7 +39,7 @@ fn cut(document: &str, splitter: Splitter, size: u32, overlap: u32) -> Vec<Chunk
     let chunks = cutter.cut(document, &Words::default()).unwrap();
     let mut offsets: Vec<usize> = document.char_indices().map(|(offset, _)| offset).collect();
     offsets.push(document.len());
-    let mut end = 0;
+    let mut end = usize::from(document.starts_with('\u{feff}'));
     for chunk in &chunks {
         let there = &document[offsets[chunk.start as usize]..offsets[chunk.end as usize]];
         assert_eq!(chunk.content, there, "offsets are characters of the document");
@@ -108,6 +108,28 @@ fn markdown_chunks_know_their_headings() {
 }
 
 #[test]
+fn punctuation_is_no_structure_of_markdown() {
+    let line = "You don't see that he said \"it isn't so\" -- but they can't tell... or they won't.";
+    for size in [3, 5, 8] {
+        assert_eq!(
+            contents(&cut(line, Splitter::Markdown, size, 0)),
+            contents(&cut(line, Splitter::Text, size, 0)),
+            "{size}"
+        );
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_left_out() {
+    for splitter in Splitter::ALL {
+        let chunks = cut("\u{feff}# Title\n\nText.", splitter, 20, 0);
+        assert_eq!(contents(&chunks), ["# Title\n\nText."]);
+        assert_eq!(chunks[0].start, 1);
+    }
+    assert!(cut("\u{feff}", Splitter::Text, 4, 0).is_empty());
+}
+
+#[test]
 fn sizes_that_cannot_be_are_refused() {
     let error = |size, overlap| {
         Cutter::new(&ChunkOptions { splitter: Splitter::Text, size, overlap }).unwrap_err().to_string()
@@ -142,7 +164,7 @@ fn chunks_are_where_they_say_when_they_had_to_be_made_shorter() {
     }
 }
 
-/// A token is all that stands between white space, as a word is that a model does not know.
+/// One token per run without white space, like a word that the model does not know.
 struct Unknown;
 
 impl Tokenize for Unknown {
@@ -159,12 +181,20 @@ impl Tokenize for Unknown {
 }
 
 #[test]
-fn what_a_model_does_not_know_is_not_one_chunk() {
-    let text = "ประเทศไทยมีอากาศร้อนมากในฤดูร้อน".repeat(1000);
-    let cutter = Cutter::new(&ChunkOptions { splitter: Splitter::Text, size: 16, overlap: 0 }).unwrap();
-    let chunks = cutter.cut(&text, &Unknown).unwrap();
-    assert_eq!(contents(&chunks).concat(), text);
-    assert!(chunks.iter().all(|chunk| chunk.content.len() <= 1024));
+fn what_a_model_does_not_know_is_cut_by_characters() {
+    let cutter = Cutter::new(&ChunkOptions { splitter: Splitter::Text, size: 16, overlap: 4 }).unwrap();
+    for unknown in ["ประเทศไทยมีอากาศร้อนมากในฤดูร้อน", "😀", "0123456789abcdef", "ร้อน "]
+    {
+        let text = unknown.repeat(3000);
+        let chunks = cutter.cut(&text, &Unknown).unwrap();
+        // Its own beginning counts as no token where that is no letter.
+        let most = if unknown.ends_with(' ') { 16 * 5 } else { 16 * 4 + 3 };
+        assert!(chunks.iter().all(|chunk| chunk.content.chars().count() <= most), "{unknown}");
+        assert!(chunks.len() < 2 * text.chars().count() / (most - 19), "{unknown}: {}", chunks.len());
+        assert!(chunks.windows(2).all(|pair| pair[1].start <= pair[0].end + 1), "{unknown}");
+    }
+    let known = "ordinarily characteristic ".repeat(8);
+    assert_eq!(cutter.cut(known.trim(), &Unknown).unwrap().len(), 1);
 }
 
 #[test]
@@ -174,7 +204,7 @@ fn a_long_text_is_counted_in_blocks() {
     assert_eq!(count("", &Unknown), Ok(0));
 }
 
-/// What documents are made of that are long and have few places to cut at, with what begins them.
+/// Long documents with few places to split at: name, splitter, beginning, and the text that repeats.
 const LONG: [(&str, Splitter, &str, &str); 8] = [
     ("one-line JSON", Splitter::Text, "", r#"{"id":12345,"name":"some name","tags":["a","b"]},"#),
     (

@@ -1,26 +1,26 @@
-//! The title of a chunk: the headings that it stands under.
+//! The title of a chunk: the headings above it.
 
 use crate::protocol::Chunk;
 
 /// Separates the headings of a path.
 const HEADING_SEPARATOR: &str = " > ";
 
-/// The heading path of a chunk as one text; none where the chunk stands under no heading.
+/// The heading path of a chunk as one text; `None` if no heading is above the chunk.
 pub fn heading(chunk: &Chunk) -> Option<String> {
     (!chunk.headings.is_empty()).then(|| chunk.headings.join(HEADING_SEPARATOR))
 }
 
-/// What a model's tokens are in a text that may be too long: their number, and the beginning that is short enough.
+/// The tokens of a text that may be too long: their number, and a beginning of the text that fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measured {
     /// Tokens of the whole text.
     pub tokens: u32,
-    /// Its beginning.
+    /// The beginning of the text that fits.
     pub beginning: String,
 }
 
-/// As much of a heading path as has room: the innermost headings, or the beginning of the innermost one. `measured` knows the headings
-/// that may be too long; any other has at most as many tokens as bytes.
+/// The part of a heading path that fits into `room` tokens: the innermost headings, or the beginning of the innermost one.
+/// `measured` knows the headings that may be too long; any other heading has at most as many tokens as bytes.
 pub fn heading_within(headings: &[String], room: u32, measured: impl Fn(&str) -> Option<Measured>) -> String {
     let (mut kept, mut used): (Vec<String>, u32) = (Vec::new(), 0);
     for heading in headings.iter().rev() {

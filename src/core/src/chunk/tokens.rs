@@ -1,35 +1,35 @@
-//! Where the tokens of a document begin.
+//! Finds where the tokens of a document begin.
 
-/// Counts a text's tokens, special tokens left out.
+/// Counts the tokens of a text, without special tokens.
 pub trait Tokenize {
-    /// Why it cannot.
+    /// The error of the tokenizer.
     type Error;
 
     /// Appends the byte offset in `text` at which each of its tokens begins, in ascending order.
     ///
     /// # Errors
-    /// The tokenizer's own.
+    /// Errors of the tokenizer.
     fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<(), Self::Error>;
 
     /// Number of tokens of `text`.
     ///
     /// # Errors
-    /// The tokenizer's own.
+    /// Errors of the tokenizer.
     fn count(&self, text: &str) -> Result<usize, Self::Error>;
 
-    /// Called at every step of a cut, which ends with its error.
+    /// Called at every step of a split; its error ends the split.
     ///
     /// # Errors
-    /// The cut is to end.
+    /// The split is to end, for example because it was cancelled.
     fn check(&self) -> Result<(), Self::Error> {
         Ok(())
     }
 }
 
-/// Number of tokens of a text, which is tokenised in blocks, so that a long one takes little memory and can be given up.
+/// Number of tokens of a text. It is tokenised in blocks, so that a long text takes little memory and can be cancelled.
 ///
 /// # Errors
-/// The tokenizer's own.
+/// Errors of the tokenizer.
 pub fn count<T: Tokenize>(text: &str, tokens: &T) -> Result<usize, T::Error> {
     let (mut read, mut counted) = (0, 0);
     while read < text.len() {
@@ -41,28 +41,28 @@ pub fn count<T: Tokenize>(text: &str, tokens: &T) -> Result<usize, T::Error> {
     Ok(counted)
 }
 
-/// Knows where the tokens of one document begin, as far as it has been read.
+/// The offsets of the tokens of one document, as far as it has been read.
 pub struct TokenStarts<'a, T> {
     document: &'a str,
     tokens: &'a T,
-    /// Ascending.
+    /// Offsets of tokens, ascending.
     starts: Vec<usize>,
-    /// How many of `starts` are no longer needed.
+    /// Number of leading `starts` that are no longer needed.
     passed: usize,
     /// Bytes of the document that have been tokenised.
     read: usize,
 }
 
 impl<'a, T: Tokenize> TokenStarts<'a, T> {
-    /// Nothing has been read yet.
+    /// Begins with nothing read.
     pub fn new(document: &'a str, tokens: &'a T) -> Self {
         Self { document, tokens, starts: Vec::new(), passed: 0, read: 0 }
     }
 
-    /// How far a slice from `from` on can reach with at most `tokens` tokens, none of them longer than tokens of text are.
+    /// The end of the longest slice from `from` with at most `tokens` tokens. [`MAX_TOKEN_BYTES`] bounds its length.
     ///
     /// # Errors
-    /// The tokenizer's own.
+    /// Errors of the tokenizer.
     pub fn reach(&mut self, from: usize, tokens: usize) -> Result<usize, T::Error> {
         while self.read <= from && self.read < self.document.len() {
             self.read_block()?;
@@ -77,13 +77,13 @@ impl<'a, T: Tokenize> TokenStarts<'a, T> {
         Ok(self.document.floor_char_boundary(end))
     }
 
-    /// Number of tokens from `from` to `to`, which has been reached.
+    /// Number of tokens from `from` to `to`, which must have been reached.
     pub fn count(&self, from: usize, to: usize) -> usize {
         let first = self.number_at(from);
         self.number_at(to) - first + self.token_inside(first, from)
     }
 
-    /// Forgets the tokens before `offset`, of which no one asks again.
+    /// Forgets the tokens before `offset`; the caller does not need them again.
     pub fn forget(&mut self, offset: usize) {
         self.passed = self.number_at(offset);
         if self.passed > self.starts.len() / 2 {
@@ -97,7 +97,7 @@ impl<'a, T: Tokenize> TokenStarts<'a, T> {
         self.passed + self.starts[self.passed..].partition_point(|&start| start < offset)
     }
 
-    /// 1 if a slice from `from` on begins inside a word, where it has a token all the same.
+    /// 1 if a slice from `from` begins inside a word, whose rest is then a token of the slice.
     fn token_inside(&self, first: usize, from: usize) -> usize {
         let begins_at_token = self.starts.get(first) == Some(&from);
         usize::from(!begins_at_token && begins_inside_word(self.document, from))
@@ -108,20 +108,48 @@ impl<'a, T: Tokenize> TokenStarts<'a, T> {
         let block = block_at(self.document, self.read);
         let first = self.starts.len();
         self.tokens.starts(block, &mut self.starts)?;
+        divide_unknown(block, &mut self.starts, first);
         self.starts[first..].iter_mut().for_each(|start| *start += self.read);
         self.read += block.len();
         Ok(())
     }
 }
 
-/// More bytes than the tokens of a chunk have on average in any language, so that a stretch of words that a model does not
-/// know, which may be one token, is not one chunk.
+/// Lets a stretch that is one token, since the model does not know it, begin as many tokens as it would have otherwise. `starts` are
+/// those of the tokens of the block from the number `first` on.
+fn divide_unknown(block: &str, starts: &mut Vec<usize>, first: usize) {
+    let mut more = Vec::new();
+    let ends = starts[first..].iter().copied().chain([block.len()]);
+    for (from, to) in [0].into_iter().chain(starts[first..].iter().copied()).zip(ends) {
+        if to.saturating_sub(from) <= MAX_KNOWN_CHARACTERS {
+            continue;
+        }
+        let visible = || block[from..to].char_indices().filter(|(_, character)| !character.is_whitespace());
+        if visible().nth(MAX_KNOWN_CHARACTERS).is_some() {
+            let places = visible().step_by(USUAL_CHARACTERS).map(|(place, _)| from + place);
+            more.extend(places.filter(|place| *place != from));
+        }
+    }
+    if !more.is_empty() {
+        starts.extend(more);
+        starts[first..].sort_unstable();
+    }
+}
+
+/// Characters that no token of a word has that a model knows.
+const MAX_KNOWN_CHARACTERS: usize = 32;
+
+/// Characters of a token on average, in words that a model knows.
+const USUAL_CHARACTERS: usize = 4;
+
+/// More bytes than the tokens of a chunk have on average in any language, so that white space, of which there may be any
+/// amount between two tokens, makes no chunk long.
 const MAX_TOKEN_BYTES: usize = 64;
 
-/// Bytes that are tokenised together.
+/// Number of bytes that are tokenised together.
 const BLOCK_BYTES: usize = 64 << 10;
 
-/// The text from `start`, about a block long, up to white space if there is some.
+/// About one block of text from `start`, up to white space if there is any.
 fn block_at(document: &str, start: usize) -> &str {
     let rest = &document[start..];
     if rest.len() <= BLOCK_BYTES {

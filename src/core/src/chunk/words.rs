@@ -1,4 +1,4 @@
-//! Where a text can be cut that has no structure: between sentences, words, and what looks like one character.
+//! Finds where unstructured text can be split: between sentences, words and grapheme clusters.
 
 use icu_segmenter::{
     GraphemeClusterSegmenter, GraphemeClusterSegmenterBorrowed, SentenceSegmenter, SentenceSegmenterBorrowed,
@@ -6,7 +6,7 @@ use icu_segmenter::{
     options::{SentenceBreakInvariantOptions, WordBreakInvariantOptions},
 };
 
-/// Knows sentences (UAX 29), words (with dictionaries for scripts that have no spaces) and grapheme clusters.
+/// Finds sentences (UAX 29), words (with dictionaries for scripts without spaces) and grapheme clusters.
 pub struct Segmenter {
     sentences: SentenceSegmenterBorrowed<'static>,
     words: WordSegmenterBorrowed<'static>,
@@ -23,8 +23,8 @@ impl Segmenter {
         }
     }
 
-    /// Appends where the sentences of a document that begin at `from` end, up to `limit`; its words if the first sentence
-    /// is longer, and so on. None if even the first character is longer.
+    /// Appends the ends of the sentences of a document that begin at `from`, up to `limit`; the ends of words if the first
+    /// sentence is longer, and so on. Appends nothing if even the first grapheme cluster is longer.
     pub fn boundaries(&self, document: &str, from: usize, limit: usize, boundaries: &mut Vec<usize>) {
         let end = document.floor_char_boundary((limit + LOOKAHEAD_BYTES).min(document.len()));
         let text = &document[from..end];
@@ -38,5 +38,5 @@ impl Segmenter {
     }
 }
 
-/// How far it is read beyond the limit to see whether something ends there.
+/// Bytes that are read beyond the limit to see whether something ends there.
 const LOOKAHEAD_BYTES: usize = 64;

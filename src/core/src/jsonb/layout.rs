@@ -1,6 +1,6 @@
-//! The layout of `jsonb` as `src/include/utils/jsonb.h` has it, in the byte order of the machine.
+//! The layout of `jsonb` as in `src/include/utils/jsonb.h`, in the machine's byte order.
 
-/// The description of a value in its container (`JEntry`): its type, and its length or the offset of its end.
+/// The entry of a value in its container (`JEntry`): its type, and its length or the offset of its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JEntry(pub(super) u32);
 
@@ -26,11 +26,11 @@ pub(super) const SCALAR: u32 = 0x1000_0000;
 pub(super) const OBJECT: u32 = 0x2000_0000;
 pub(super) const ARRAY: u32 = 0x4000_0000;
 
-/// Each entry at a multiple of this number holds the offset of its value's end instead of a length, so that a look-up adds up few
-/// lengths (`JB_OFFSET_STRIDE`).
+/// Each entry at a multiple of this number holds the offset of its value's end instead of a length, so that a lookup adds
+/// up only a few lengths (`JB_OFFSET_STRIDE`).
 pub(super) const OFFSET_STRIDE: usize = 32;
 
-/// The header of a value, whose `length` in bytes includes the header (`SET_VARSIZE_4B`).
+/// The header of a value; `length`, in bytes, includes the header (`SET_VARSIZE_4B`).
 pub fn varlena_header(length: usize) -> [u8; 4] {
     let length = length as u32;
     if cfg!(target_endian = "big") {
@@ -40,7 +40,7 @@ pub fn varlena_header(length: usize) -> [u8; 4] {
     }
 }
 
-/// Aligns to four bytes with zeros, as numbers and containers are.
+/// Pads with zeros to a multiple of four bytes, the alignment of numbers and containers.
 #[inline]
 pub(super) fn pad(out: &mut Vec<u8>) {
     let over = out.len() % 4;
@@ -49,7 +49,7 @@ pub(super) fn pad(out: &mut Vec<u8>) {
     }
 }
 
-/// A length as an entry has it.
+/// The length field of an entry.
 #[inline]
 pub(super) fn length(bytes: usize) -> Result<u32, TooLong> {
     u32::try_from(bytes).ok().filter(|bytes| bytes & !LENGTH_OR_OFFSET == 0).ok_or(TooLong)

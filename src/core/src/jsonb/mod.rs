@@ -1,9 +1,9 @@
-//! PostgreSQL's `jsonb` in its binary form, as `src/include/utils/jsonb.h` describes it. The form is that of tables on
-//! disk, so it has been the same since PostgreSQL 9.4, and `pg_upgrade` relies on that.
+//! PostgreSQL's `jsonb` in its binary format, as `src/include/utils/jsonb.h` describes it. Tables on disk have this format,
+//! so it has not changed since PostgreSQL 9.4, and `pg_upgrade` relies on it.
 //!
-//! Reading JSON by `jsonb_in` takes 2 to 3 µs for a line of a log, several times what the rest of parsing it takes, since it
-//! goes through text, a tree of allocations and `numeric`'s own reader. Here containers are written in the order in which
-//! they are laid out.
+//! Reading JSON with `jsonb_in` takes 2 to 3 µs for a line of a log, several times the rest of the parsing, because it goes
+//! through text, a tree of allocations and `numeric`'s own reader. This module writes containers directly in the order of
+//! their layout.
 
 mod layout;
 mod numeric;

@@ -1,11 +1,11 @@
-//! `numeric` in its binary form, of which `jsonb` makes its numbers (`src/backend/utils/adt/numeric.c`, "Packed numeric").
+//! `numeric` in its binary format, in which `jsonb` stores numbers (`src/backend/utils/adt/numeric.c`, "Packed numeric").
 
 use super::layout::{IS_NUMERIC, JEntry, pad, varlena_header};
 
 /// Decimal digits in a digit of `numeric`.
 const BASE_DIGITS: i64 = 4;
 
-/// Most digits after the point that `numeric` can show.
+/// Maximum number of digits after the point that `numeric` can show.
 const MAX_SCALE: i64 = 0x3fff;
 
 /// Bits of the header.
@@ -27,8 +27,8 @@ pub fn int(out: &mut Vec<u8>, value: i64) -> JEntry {
     pack(out, value < 0, weight.max(0), 0, &digits[first..])
 }
 
-/// Appends a number in JSON's form, with all of its digits. Returns none, and appends nothing, if the number is out of the range of
-/// `numeric`.
+/// Appends a number written in JSON, with all of its digits. Returns `None`, and appends nothing, if the number is out of
+/// the range of `numeric`.
 pub fn number(out: &mut Vec<u8>, json: &[u8]) -> Option<JEntry> {
     if json.len() <= 18
         && let Some(value) = plain_int(json)
@@ -36,7 +36,7 @@ pub fn number(out: &mut Vec<u8>, json: &[u8]) -> Option<JEntry> {
         return Some(int(out, value));
     }
     let parts = DecimalParts::of(json)?;
-    // Decimal digits are grouped in fours at both sides of the point; the first group may be short.
+    // Decimal digits are grouped in fours on both sides of the point; the first group may be short.
     let before = parts.count() + parts.exponent;
     let scale = (parts.fraction.len() as i64 - parts.written_exponent).max(0);
     let skipped = parts.leading_zeros();
@@ -62,7 +62,7 @@ pub fn number(out: &mut Vec<u8>, json: &[u8]) -> Option<JEntry> {
     Some(pack(out, parts.negative, weight, scale, &digits))
 }
 
-/// The value of digits alone, at most 18 characters.
+/// The value of an integer of digits only, at most 18 characters.
 fn plain_int(json: &[u8]) -> Option<i64> {
     let (negative, digits) = match json {
         [b'-', digits @ ..] => (true, digits),
@@ -84,7 +84,7 @@ struct DecimalParts<'a> {
     whole: &'a [u8],
     fraction: &'a [u8],
     written_exponent: i64,
-    /// Where the point is, counted from after the last digit.
+    /// Position of the point, relative to the end of the digits.
     exponent: i64,
 }
 
@@ -122,7 +122,7 @@ impl<'a> DecimalParts<'a> {
 fn pack(out: &mut Vec<u8>, negative: bool, weight: i64, scale: i64, digits: &[u16]) -> JEntry {
     let zeros = digits.iter().rev().take_while(|digit| **digit == 0).count();
     let digits = &digits[..digits.len() - zeros];
-    // Zero has neither a sign nor a weight.
+    // Zero has neither sign nor weight.
     let (negative, weight) = if digits.is_empty() { (false, 0) } else { (negative, weight) };
     let before = out.len();
     pad(out);

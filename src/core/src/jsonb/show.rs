@@ -1,4 +1,4 @@
-//! `jsonb` read back as JSON, for tests.
+//! Converts `jsonb` back to JSON, for tests.
 
 use super::layout::{
     ARRAY, COUNT, HAS_OFFSET, IS_CONTAINER, IS_FALSE, IS_NULL, IS_NUMERIC, IS_TRUE, LENGTH_OR_OFFSET, OBJECT,

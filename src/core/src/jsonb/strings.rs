@@ -1,10 +1,10 @@
-//! Finds strings in a `jsonb` value where PostgreSQL stores them: to make JSON text of each value before it is written would take
-//! longer than to write it.
+//! Searches the strings in a stored `jsonb` value: converting each value to JSON text before it is written would take
+//! longer than writing it.
 
 use super::layout::{ARRAY, COUNT, HAS_OFFSET, IS_CONTAINER, IS_STRING, LENGTH_OR_OFFSET, OBJECT, TYPE};
 
-/// Whether a key or a string of the value passes the test. `jsonb` is the value after its header, in the server's byte order. Returns
-/// true for malformed bytes as well, so that the caller examines them.
+/// True if a key or a string of the value passes the test. `jsonb` is the value after its header, in the server's byte
+/// order. Also true for malformed bytes, so that the caller examines them.
 pub fn any_string(jsonb: &[u8], mut test: impl FnMut(&[u8]) -> bool) -> bool {
     let mut containers = vec![jsonb];
     while let Some(container) = containers.pop() {
@@ -15,7 +15,7 @@ pub fn any_string(jsonb: &[u8], mut test: impl FnMut(&[u8]) -> bool) -> bool {
     false
 }
 
-/// Tests the strings of one container, and adds the containers in it to `inner`. None if the bytes are malformed.
+/// Tests the strings of one container, and adds its inner containers to `inner`. `None` if the bytes are malformed.
 fn visit<'a>(
     container: &'a [u8],
     inner: &mut Vec<&'a [u8]>,
@@ -36,7 +36,7 @@ fn visit<'a>(
         let end = if entry & HAS_OFFSET == 0 { start + number } else { number };
         match entry & TYPE {
             IS_STRING if test(values.get(start..end)?) => return Some(true),
-            // A container begins at a multiple of four.
+            // A container begins at a multiple of four bytes.
             IS_CONTAINER => inner.push(values.get(start.next_multiple_of(4)..end)?),
             _ => {}
         }
@@ -53,8 +53,8 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// `{"a": ["x", {"k": "y"}], "bc": 1}` as PostgreSQL 15 keeps it on a little-endian machine; the tests inside a backend have
-    /// whatever machine they run on.
+    /// `{"a": ["x", {"k": "y"}], "bc": 1}` as PostgreSQL 15 stores it on a little-endian machine; the tests inside a
+    /// backend cover the machine that they run on.
     fn example() -> Vec<u8> {
         let words = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();
         let inner = [words(&[OBJECT | 1, 0x8000_0001, 1]), b"ky".to_vec()].concat();

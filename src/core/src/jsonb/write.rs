@@ -13,18 +13,18 @@ pub fn boolean(value: bool) -> JEntry {
     JEntry(if value { IS_TRUE } else { IS_FALSE })
 }
 
-/// The entry of a string that has been appended: from `start` to the end of `out`.
+/// The entry of a string that was appended: from `start` to the end of `out`.
 pub fn string_since(out: &[u8], start: usize) -> Result<JEntry, TooLong> {
     length(out.len() - start).map(JEntry)
 }
 
-/// A container that is being written: first all entries, then the values in the same order.
+/// A container in progress: first all entries are written, then the values in the same order.
 #[derive(Debug)]
 pub struct Container {
     begin: usize,
-    /// Where the entries begin.
+    /// Offset of the entries.
     entries: usize,
-    /// Entries that were written.
+    /// Number of entries written.
     count: usize,
     /// Length of the values so far, in bytes.
     total: usize,
@@ -51,7 +51,7 @@ impl Container {
         Ok(Self { begin, entries: first, count: 0, total: 0 })
     }
 
-    /// Writes the entry of the value that has just been appended.
+    /// Writes the entry of the value that was just appended.
     #[inline]
     pub fn push(&mut self, out: &mut [u8], JEntry(mut entry): JEntry) -> Result<(), TooLong> {
         self.total += (entry & LENGTH_OR_OFFSET) as usize;
@@ -71,7 +71,7 @@ impl Container {
     }
 }
 
-/// Appends a whole `jsonb` with its header; `write` appends its one value. Returns where it begins, a multiple of four bytes.
+/// Appends a whole `jsonb` with its header; `write` appends its value. Returns the offset, a multiple of four bytes.
 pub fn document(
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<JEntry, TooLong>,
@@ -81,8 +81,8 @@ pub fn document(
     out.extend_from_slice(&[0; 4]);
     let JEntry(mut entry) = write(out)?;
     if entry & TYPE != IS_CONTAINER {
-        // A scalar is the one element of an array that says so, whose head belongs where the scalar stands. Both take a
-        // multiple of four bytes, so that a number stays aligned.
+        // A scalar is stored as the only element of an array that is marked as a scalar. The array's head is inserted
+        // before the scalar; it takes a multiple of four bytes, so that a number stays aligned.
         entry |= HAS_OFFSET;
         let head = [(ARRAY | SCALAR | 1).to_ne_bytes(), entry.to_ne_bytes()];
         out.splice(begin + 4..begin + 4, head.into_iter().flatten());

@@ -1,89 +1,89 @@
-//! An entry of the log, on its way from the process that writes it into the tables.
+//! The entries of the agent log, which a process sends to a worker, and which the worker writes to tables.
 
 use serde::{Deserialize, Serialize};
 
-/// What is written down.
+/// An entry of the agent log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
     /// A run has begun.
     Start(RunStart),
     /// A step was taken.
     Step(Step),
-    /// A run has ended, or waits.
+    /// A run has ended or is paused.
     End(RunEnd),
 }
 
 /// The beginning of a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunStart {
-    /// From the sequence `rag._run_id`.
+    /// Number from the sequence `rag._run_id`.
     pub id: i64,
-    /// Name of the role that it belongs to.
+    /// Name of the role that owns the run.
     pub owner: String,
-    /// What runs.
+    /// Name of the agent.
     pub agent: String,
-    /// The conversation that it is a part of.
+    /// The conversation that the run is a part of.
     pub session: Option<i64>,
-    /// The job that does it.
+    /// The job that executes the run.
     pub job: Option<i64>,
-    /// What it was asked, JSON.
+    /// The input of the run, JSON.
     pub input: Option<String>,
-    /// Of the application's trace: 32 hexadecimal digits.
+    /// Trace id of the application: 32 hexadecimal digits.
     pub trace_id: Option<String>,
-    /// The application's span that it is a part of: 16 hexadecimal digits.
+    /// Id of the application's span that the run is a part of: 16 hexadecimal digits.
     pub parent_span_id: Option<String>,
-    /// JSON object.
+    /// Attributes, a JSON object.
     pub attributes: Option<String>,
-    /// Microseconds since 1970.
+    /// Start, microseconds since 1970.
     pub started_us: i64,
-    /// The caller's transaction, of a record that outlives it.
+    /// The caller's transaction, for a record that outlives it.
     pub caller_xid: Option<u64>,
 }
 
 /// One step of a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Step {
-    /// From the sequence `rag._step_id`.
+    /// Number from the sequence `rag._step_id`.
     pub id: i64,
     /// The run that it belongs to.
     pub run_id: i64,
-    /// Its place in the run, from 1, as its writer counts.
+    /// Position in the run, from 1, as the writer of the run counts.
     pub number: i32,
-    /// The step that it is a part of.
+    /// The step that this step is a part of.
     pub parent_id: Option<i64>,
-    /// Name of the role that the run belongs to.
+    /// Name of the role that owns the run.
     pub owner: String,
-    /// What the run calls itself.
+    /// Name of the agent, as in its run.
     pub agent: String,
     /// `message`, `model`, `tool`, `retrieval`, `error` or `custom`.
     pub kind: String,
-    /// Of the tool, the collection, the function.
+    /// Name of the tool, the collection or the function.
     pub name: Option<String>,
-    /// JSON.
+    /// Input, JSON.
     pub input: Option<String>,
-    /// JSON.
+    /// Output, JSON.
     pub output: Option<String>,
-    /// `server/model`.
+    /// The model, `server/model`.
     pub model: Option<String>,
     /// Tokens of the prompt.
     pub input_tokens: Option<i64>,
     /// Tokens of the answer.
     pub output_tokens: Option<i64>,
-    /// In the currency of the prices.
+    /// Cost, in the currency of the prices.
     pub cost: Option<f64>,
-    /// Microseconds since 1970.
+    /// Start, microseconds since 1970.
     pub started_us: i64,
-    /// Milliseconds.
+    /// Duration, milliseconds.
     pub duration_ms: Option<f64>,
     /// `ok`, `error`, `running`, `waiting`, `approved`, `rejected` or `cancelled`.
     pub status: String,
-    /// What went wrong.
+    /// Error message.
     pub error: Option<String>,
-    /// Its SQLSTATE, where it has one.
+    /// SQLSTATE of the error, if it has one.
     pub sqlstate: Option<String>,
-    /// JSON object.
+    /// Attributes, a JSON object.
     pub attributes: Option<String>,
-    /// The caller's transaction, of a record that outlives it.
+    /// The caller's transaction, for a record that outlives it.
     pub caller_xid: Option<u64>,
 }
 
@@ -94,12 +94,12 @@ pub struct RunEnd {
     pub id: i64,
     /// `running`, `waiting`, `done`, `failed` or `cancelled`.
     pub status: String,
-    /// JSON.
+    /// Output, JSON.
     pub output: Option<String>,
-    /// What went wrong.
+    /// Error message.
     pub error: Option<String>,
-    /// Its SQLSTATE, where it has one.
+    /// SQLSTATE of the error, if it has one.
     pub sqlstate: Option<String>,
-    /// Microseconds since 1970.
+    /// Time of the end or the pause, microseconds since 1970.
     pub finished_us: i64,
 }

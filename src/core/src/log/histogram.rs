@@ -1,25 +1,25 @@
-//! Durations counted in buckets whose bounds grow by a constant factor, so that percentiles over any number of days can be
-//! had from a few hundred bytes for each day, and none is off by more than a stated part of itself.
+//! Counts durations in buckets whose bounds grow by a constant factor. A few hundred bytes per day are enough to compute
+//! percentiles over any number of days, with a bounded relative error.
 //!
 //! The buckets are those of DDSketch (Masson, Rim, Lee: "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with
-//! Relative-Error Guarantees", VLDB 2019, section 2), without its collapsing of the lowest: a duration has no more than
-//! about 1,000 of them.
+//! Relative-Error Guarantees", VLDB 2019, section 2), without collapsing the lowest ones: durations need at most about
+//! 1,000 buckets.
 
 use std::cmp::Ordering;
 
-/// A percentile is off by at most this part of itself.
+/// Maximum relative error of a percentile.
 pub const RELATIVE_ERROR: f64 = 0.02;
 
 /// The relative error of a bucket, before a percentile is rounded to four digits.
 const BUCKET_ERROR: f64 = RELATIVE_ERROR - 0.0006;
 
-/// Bounds of buckets grow by this factor.
+/// Factor by which the bounds of buckets grow.
 const GAMMA: f64 = (1.0 + BUCKET_ERROR) / (1.0 - BUCKET_ERROR);
 
-/// Durations up to this are counted as zero: a nanosecond.
+/// Durations up to this one, a nanosecond, are counted as zero.
 const MIN_DURATION_MS: f64 = 1e-6;
 
-/// Longer durations are counted as this one: 31 years.
+/// Longer durations are counted as this one, 31 years.
 const MAX_DURATION_MS: f64 = 1e12;
 
 /// The bucket of durations up to [`MIN_DURATION_MS`].
@@ -28,16 +28,16 @@ const ZERO_BUCKET: i32 = i32::MIN;
 /// First byte of a stored histogram.
 const FORMAT_VERSION: u8 = 1;
 
-/// Counts by bucket.
+/// Number of durations per bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Histogram {
-    /// Buckets and how many are in each, in the order of the buckets. None is empty.
+    /// Buckets and their counts, sorted by bucket. No count is zero.
     counts: Vec<(i32, u64)>,
 }
 
 impl Histogram {
-    /// Counts one duration in milliseconds. What is no number is not counted; a clock that went back makes a duration of
-    /// nothing.
+    /// Counts one duration in milliseconds. NaN is not counted; a negative duration, from a clock that was set back, counts
+    /// as zero.
     pub fn add(&mut self, duration: f64) {
         if duration.is_nan() {
             return;
@@ -49,7 +49,7 @@ impl Histogram {
         }
     }
 
-    /// Adds the counts of another.
+    /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
         let mut merged = Vec::with_capacity(self.counts.len().max(other.counts.len()));
         let (mut left, mut right) =
@@ -71,16 +71,15 @@ impl Histogram {
         self.counts = merged;
     }
 
-    /// How many were counted.
+    /// Number of durations counted.
     pub fn count(&self) -> u64 {
         self.counts.iter().fold(0, |sum, count| sum.saturating_add(count.1))
     }
 
-    /// The duration of which this part of all is not longer, from 0 to 1, by nearest rank as `percentile_disc` has it. None
-    /// where nothing was counted.
+    /// The quantile at `part`, from 0 to 1, by nearest rank like `percentile_disc`. `None` if nothing was counted.
     pub fn quantile(&self, part: f64) -> Option<f64> {
         let count = self.count();
-        // A part that is no number makes the lowest rank.
+        // A NaN becomes the lowest rank.
         let rank = ((part.clamp(0.0, 1.0) * count as f64).ceil() as u64).clamp(1, count.max(1));
         let mut below = 0_u64;
         self.counts.iter().find_map(|(bucket, count)| {
@@ -89,8 +88,7 @@ impl Histogram {
         })
     }
 
-    /// As it is kept: the format, then for each bucket its distance to the one before and its count, each in as many bytes
-    /// as it needs.
+    /// The stored format: a version byte, then for each bucket its distance from the one before and its count, both as varints.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1 + 3 * self.counts.len());
         bytes.push(FORMAT_VERSION);
@@ -103,7 +101,7 @@ impl Histogram {
         bytes
     }
 
-    /// What [`Self::to_bytes`] made; None where something else is given.
+    /// Reads the bytes of [`Self::to_bytes`]; `None` if they are not valid.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (format, mut rest) = bytes.split_first()?;
         if *format != FORMAT_VERSION {
@@ -133,8 +131,8 @@ fn bucket(duration: f64) -> i32 {
     }
 }
 
-/// What is as far from the lower bound of a bucket as from the upper one, in parts of each: four digits of it, since more would
-/// say nothing.
+/// The value of a bucket with the same relative distance to both of its bounds, rounded to four digits, since more would
+/// not be significant.
 fn middle(bucket: i32) -> f64 {
     if bucket == ZERO_BUCKET { 0.0 } else { four_digits(2.0 * GAMMA.powi(bucket) / (GAMMA + 1.0)) }
 }
@@ -144,7 +142,7 @@ fn four_digits(value: f64) -> f64 {
     rounded.parse().unwrap_or(value)
 }
 
-/// Appends a number with seven bits in a byte, the lowest first; the highest bit says that more follow (LEB128).
+/// Appends a number with seven bits per byte, the lowest first; the highest bit is set if more bytes follow (LEB128).
 fn write_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);
@@ -174,7 +172,7 @@ fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Numbers that are the same each time.
+    /// Pseudorandom numbers that are the same in each run.
     fn random(seed: &mut u64) -> f64 {
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (*seed >> 11) as f64 / (1u64 << 53) as f64

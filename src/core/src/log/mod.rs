@@ -1,6 +1,7 @@
 //! The log of agents: its entries, their redaction, parsers of foreign logs, and spans and trees made of runs.
 
 mod entry;
+mod essence;
 pub mod histogram;
 mod packet;
 pub mod parse;

@@ -1,5 +1,5 @@
-//! Entries on their way through the engine, which hands them on as they came: it neither knows nor checks what is in them,
-//! so that its one thread has little to do with each.
+//! Packets of log entries. The engine passes them on unchanged and does not read the entries, so that its single thread has
+//! little work with each packet.
 
 use std::{fmt, sync::Arc};
 
@@ -11,24 +11,24 @@ use crate::protocol::{FrameError, MAX_FRAME};
 /// A packet of this size in bytes gets no further entry.
 const FULL_PACKET_BYTES: usize = 1 << 20;
 
-/// Most bytes of a packet: a frame of answers may have several, and one of this size behind them.
+/// Maximum bytes of a packet: an answer's frame may have several packets, and one of this size as the last.
 pub const MAX_PACKET_BYTES: usize = MAX_FRAME / 2;
 
-/// Entries of one table of steps. Made and read by backends and workers only.
+/// Entries for one table of steps. Only backends and workers create and read them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Packet {
-    /// OID of the table of steps: another one after the extension was dropped and created again.
+    /// OID of the table of steps; it changes if the extension is dropped and created again.
     pub table: u32,
-    /// How many entries.
+    /// Number of entries.
     pub entries: u32,
     body: Body,
 }
 
 impl Packet {
-    /// The entries in as few packets as they fit in, in order.
+    /// Packs the entries in order into as few packets as possible.
     ///
     /// # Errors
-    /// One of them does not fit in a packet.
+    /// An entry does not fit into a packet.
     pub fn pack(table: u32, entries: &[Entry]) -> Result<Vec<Self>, FrameError> {
         let (mut packets, mut count, mut bytes) = (Vec::new(), 0, Vec::new());
         for entry in entries {
@@ -57,7 +57,7 @@ impl Packet {
     /// The entries.
     ///
     /// # Errors
-    /// It was not made by [`Packet::pack`] of this version.
+    /// The packet was not made by [`Packet::pack`] of this version.
     pub fn unpack(&self) -> Result<Vec<Entry>, FrameError> {
         let mut rest = &*self.body.0;
         let mut entries = Vec::new();
@@ -69,13 +69,13 @@ impl Packet {
         Ok(entries)
     }
 
-    /// Bytes of the entries.
+    /// Size of the entries, bytes.
     pub fn bytes(&self) -> usize {
         self.body.0.len()
     }
 }
 
-/// Bytes that are copied as a whole; a `Vec<u8>` would be read one by one.
+/// Bytes that are serialised as a whole; a `Vec<u8>` would be read byte by byte.
 #[derive(Clone, PartialEq)]
 struct Body(Arc<[u8]>);
 

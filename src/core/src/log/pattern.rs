@@ -1,24 +1,22 @@
-//! What texts of errors have in common: the same failure has the same pattern, whatever number, identifier or value it
-//! names.
+//! Groups error texts: errors of the same kind have the same pattern, even if they contain different numbers, identifiers
+//! or values.
 
-/// Longest pattern in characters.
+use super::essence::essence;
+
+/// Maximum length of a pattern, characters.
 const MAX_PATTERN_CHARS: usize = 200;
 
-/// Most characters between quotation marks: if they are farther apart they are no pair.
+/// Maximum number of characters between quotation marks; marks farther apart are not a pair.
 const MAX_QUOTED_CHARS: usize = 500;
 
-/// Only this number of characters of a text is read.
+/// Only this many characters of a text are read.
 const MAX_INPUT_CHARS: usize = 4000;
 
-/// First line of what Python prints; the error is in the last.
-const TRACEBACK: &str = "Traceback (most recent call last)";
-
-/// The text with `#` for each word that has a digit in it and `…` for what is in quotation marks, on one line, cut. A
-/// number of three digits stays after a word such as "status": 429 and 500 are not the same failure.
+/// The text on one line, cut, with `#` for each word that contains a digit and `…` for quoted text. Of a traceback only the
+/// exception is kept. An HTTP status stays, because 429 and 500 are different failures.
 pub fn pattern(text: &str) -> String {
-    let text = text.trim();
-    let text = if text.starts_with(TRACEBACK) { last_line(text) } else { text };
-    let chars: Vec<char> = text.chars().take(MAX_INPUT_CHARS).collect();
+    let said = essence(text);
+    let chars: Vec<char> = said.chars().take(MAX_INPUT_CHARS).collect();
     let mut out = Pattern::default();
     let mut at = 0;
     while at < chars.len() && out.length <= MAX_PATTERN_CHARS {
@@ -27,23 +25,21 @@ pub fn pattern(text: &str) -> String {
     out.finish()
 }
 
-fn last_line(text: &str) -> &str {
-    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or(text).trim()
-}
-
 #[derive(Default)]
 struct Pattern {
     text: String,
-    /// In characters.
+    /// Length in characters.
     length: usize,
-    /// Whether a space is due before the next word.
+    /// True if a space is due before the next word.
     space: bool,
     /// The last word, in lower case.
     word: String,
+    /// The word before it, in lower case.
+    before: String,
 }
 
 impl Pattern {
-    /// Takes what begins at a place, and gives where the next begins.
+    /// Reads the item at a position, and returns the position of the next one.
     fn take(&mut self, chars: &[char], at: usize) -> usize {
         let first = chars[at];
         if first.is_whitespace() || first.is_control() {
@@ -51,7 +47,8 @@ impl Pattern {
             return at + 1;
         }
         if let Some(end) = quoted_end(chars, at) {
-            self.push(&format!("{first}…{}", chars[end - 1]));
+            let status = self.quoted_status(&chars[at + 1..end - 1]);
+            self.push(&format!("{first}{status}…{}", chars[end - 1]));
             return end;
         }
         let end = word_end(chars, at);
@@ -59,23 +56,44 @@ impl Pattern {
             self.push(first.encode_utf8(&mut [0; 4]));
             return at + 1;
         }
-        self.word(&chars[at..end]);
+        self.word(&chars[at..end], chars.get(end + 1..).unwrap_or_default());
         end
     }
 
-    fn word(&mut self, word: &[char]) {
-        let has_digit = word.iter().any(char::is_ascii_digit);
-        let is_status = word.len() == 3
-            && ('1'..='5').contains(&word[0])
-            && matches!(self.word.as_str(), "status" | "http" | "code" | "error");
+    /// Adds a word; `next` is the text after the character that follows it.
+    fn word(&mut self, word: &[char], next: &[char]) {
         let text: String = word.iter().collect();
+        let has_digit = word.iter().any(char::is_ascii_digit);
         let is_hexadecimal = word.len() >= 16 && word.iter().all(char::is_ascii_hexdigit);
-        if (has_digit && !(is_status && text.parse::<u16>().is_ok())) || is_hexadecimal {
+        let is_status = is_status(word) && (self.announces_status(word) || begins_reason(next));
+        if (has_digit && !is_status) || is_hexadecimal {
             self.push("#");
         } else {
             self.push(&text);
         }
-        self.word = text.to_lowercase();
+        self.before = std::mem::replace(&mut self.word, text.to_lowercase());
+    }
+
+    /// True if the words before a number say that it is a status: `status 429`, `HTTP/1.1 500`, `RateLimitError: 429`.
+    fn announces_status(&self, number: &[char]) -> bool {
+        let word = self.word.as_str();
+        let is_version = self.before == "http" && word.starts_with(|first: char| first.is_ascii_digit());
+        let names_it = ["status", "http", "code", "statuscode"].iter().any(|name| word.ends_with(name));
+        // Numbers in errors of values are the values.
+        let is_of_value = matches!(
+            word,
+            "valueerror" | "keyerror" | "indexerror" | "typeerror" | "assertionerror" | "lookuperror"
+        );
+        let is_failure = matches!(number[0], '4' | '5') && word.ends_with("error") && !is_of_value;
+        is_version || names_it || word == "error" || is_failure
+    }
+
+    /// The status at the beginning of a quotation, such as httpx's `Client error '401 Unauthorized'`.
+    fn quoted_status(&self, quoted: &[char]) -> String {
+        let number = quoted.get(..3).unwrap_or_default();
+        let is_first = matches!(quoted.get(3), None | Some(' '));
+        let is_kept = is_first && is_status(number) && self.announces_status(number);
+        if is_kept { number.iter().chain(&[' ']).collect() } else { String::new() }
     }
 
     fn push(&mut self, text: &str) {
@@ -96,7 +114,42 @@ impl Pattern {
     }
 }
 
-/// Where a quotation that begins at a place ends, its marks included. An apostrophe within a word begins none.
+/// True for numbers from 100 to 599.
+fn is_status(word: &[char]) -> bool {
+    word.len() == 3 && ('1'..='5').contains(&word[0]) && word.iter().all(char::is_ascii_digit)
+}
+
+/// True if a text begins with the first word of a reason phrase of HTTP, as it follows a status.
+fn begins_reason(text: &[char]) -> bool {
+    const REASONS: [&str; 22] = [
+        "Bad",
+        "Unauthorized",
+        "Payment",
+        "Forbidden",
+        "Not",
+        "Method",
+        "Request",
+        "Conflict",
+        "Gone",
+        "Length",
+        "Precondition",
+        "Payload",
+        "Content",
+        "URI",
+        "Unsupported",
+        "Unprocessable",
+        "Too",
+        "Internal",
+        "Service",
+        "Gateway",
+        "Client",
+        "Server",
+    ];
+    let word: String = text.iter().take_while(|letter| letter.is_alphabetic()).collect();
+    REASONS.contains(&word.as_str())
+}
+
+/// The end of a quotation that begins at `at`, including its marks. An apostrophe within a word does not begin a quotation.
 fn quoted_end(chars: &[char], at: usize) -> Option<usize> {
     let close = match chars[at] {
         mark @ ('"' | '\'' | '`') => mark,
@@ -113,12 +166,12 @@ fn quoted_end(chars: &[char], at: usize) -> Option<usize> {
     Some(end + 1)
 }
 
-/// Letters and digits, and what joins them to one identifier, time, address or number.
+/// The end of a word: letters and digits, and the characters that join them to one identifier, time, address or number.
 fn word_end(chars: &[char], at: usize) -> usize {
     let is_inner = |it: usize| {
         matches!(chars[it], '-' | '_' | '.' | ':' | '/' | '@' | ',' | '+' | '%')
             && chars.get(it + 1).is_some_and(|next| next.is_alphanumeric())
-            // A word that is only followed by a number is a word: "timeout:30" is "timeout:#".
+            // A word and the number that follows it are separate: "timeout:30" becomes "timeout:#".
             && (chars[it] == '_' || chars[it] == '-' || chars[at..it].iter().any(char::is_ascii_digit))
     };
     let mut end = at;
@@ -174,6 +227,22 @@ mod tests {
     }
 
     #[test]
+    fn a_status_stays_however_it_is_said() {
+        check("Client error '401 Unauthorized' for url 'https://a/1'", "Client error '401 …' for url '…'");
+        check("Client error '429 Too Many Requests' for url 'x'", "Client error '429 …' for url '…'");
+        check(
+            "429 Client Error: Too Many Requests for url: x",
+            "429 Client Error: Too Many Requests for url: x",
+        );
+        check("RateLimitError: 429 slow down", "RateLimitError: 429 slow down");
+        check("HTTP/1.1 500", "HTTP/# 500");
+        check("the server said 503 Service Unavailable", "the server said 503 Service Unavailable");
+        check("status_code=502", "status_code=502");
+        check("KeyError: 404", "KeyError: #");
+        check("no order '401 Main Street'", "no order '…'");
+    }
+
+    #[test]
     fn a_traceback_is_its_last_line() {
         let text =
             "Traceback (most recent call last):\n  File \"x.py\", line 3, in f\nValueError: bad value 17\n\n";
@@ -191,7 +260,12 @@ mod tests {
 
     #[test]
     fn a_pattern_is_its_own_pattern() {
-        for text in ["order 17 not found", "relation \"a b\" does not exist", "HTTP 503 after 3 tries"] {
+        for text in [
+            "order 17 not found",
+            "relation \"a b\" does not exist",
+            "HTTP 503 after 3 tries",
+            "Client error '401 x' at 3",
+        ] {
             assert_eq!(pattern(&pattern(text)), pattern(text));
         }
     }

@@ -1,5 +1,5 @@
-//! A run or a step as a span of OpenTelemetry's: its name and its attributes, as OTLP writes them in JSON
-//! (opentelemetry-proto, `common/v1/common.proto` and the JSON mapping of protobuf: 64-bit integers are strings).
+//! Converts a run or a step to an OpenTelemetry span: its name, and its attributes in OTLP's JSON (opentelemetry-proto,
+//! `common/v1/common.proto` and the JSON mapping of protobuf: 64-bit integers are strings).
 
 use super::semconv::{self as names, operation, own};
 use serde::Deserialize;
@@ -7,51 +7,51 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// A row of `rag.runs` or `rag.steps`. What is not there is not in the span.
+/// A row of `rag.runs` or `rag.steps`. Missing columns are missing in the span.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct LoggedRecord {
     /// Number of the run or step.
     pub id: i64,
-    /// The step's run; none for a run.
+    /// The step's run; `None` for a run.
     pub run_id: Option<i64>,
-    /// The step's place in it.
+    /// The step's position in its run.
     pub number: Option<i64>,
-    /// Whose it is.
+    /// Name of the role that owns the run.
     pub owner: Option<String>,
-    /// What runs.
+    /// Name of the agent.
     pub agent: Option<String>,
     /// The conversation.
     pub session: Option<i64>,
     /// The step's kind.
     pub kind: Option<String>,
-    /// Of the tool, the collection, the function.
+    /// Name of the tool, the collection or the function.
     pub name: Option<String>,
-    /// `server/model`.
+    /// The model, `server/model`.
     pub model: Option<String>,
     /// Tokens of the prompt.
     pub input_tokens: Option<i64>,
     /// Tokens of the answer.
     pub output_tokens: Option<i64>,
-    /// In the currency of the prices.
+    /// Cost, in the currency of the prices.
     pub cost: Option<f64>,
-    /// As the log has it.
+    /// The status in the log.
     pub status: Option<String>,
-    /// What went wrong.
+    /// Error message.
     pub error: Option<String>,
-    /// Its SQLSTATE.
+    /// SQLSTATE of the error.
     pub sqlstate: Option<String>,
-    /// Whether the caller's transaction was rolled back.
+    /// True if the caller's transaction was rolled back.
     pub rolled_back: bool,
-    /// What was given; only where texts are wanted.
+    /// Input; present only if texts are exported.
     pub input: Option<Box<RawValue>>,
-    /// What came of it; only where texts are wanted.
+    /// Output; present only if texts are exported.
     pub output: Option<Box<RawValue>>,
-    /// What the log's writer added.
+    /// Attributes that the log's writer added.
     pub attributes: Option<BTreeMap<String, Box<RawValue>>>,
 }
 
-/// The span's name: what is done, and with what.
+/// The span's name: the operation and its object.
 pub fn name(kind: Option<&str>, name: Option<&str>, model: Option<&str>) -> String {
     let model = model.map(|model| server_and_model(model).1);
     let (operation, with) = match kind {
@@ -64,7 +64,7 @@ pub fn name(kind: Option<&str>, name: Option<&str>, model: Option<&str>) -> Stri
     with.map_or_else(|| operation.to_owned(), |with| format!("{operation} {with}"))
 }
 
-/// The span's attributes: an array of keys and values. Of two with the same key the one that the row itself says is there.
+/// The span's attributes: an array of keys and values. Columns of the row take precedence over attributes with the same key.
 pub fn attributes(row: &LoggedRecord) -> Value {
     let mut out = AttributeList::default();
     match row.run_id {
@@ -133,7 +133,7 @@ fn step(row: &LoggedRecord, run_id: i64, out: &mut AttributeList) {
     out.content(output, row.output.as_deref());
 }
 
-/// A model's name may have more slashes than the one behind the server.
+/// Splits `server/model` at the first slash: a model's name may contain further slashes.
 fn server_and_model(model: &str) -> (Option<&str>, &str) {
     match model.split_once('/') {
         Some((server, model)) => (Some(server), model),
@@ -163,7 +163,7 @@ impl AttributeList {
         }
     }
 
-    /// As JSON text, since spans have no room for structure; a text is itself.
+    /// Adds content as text, since spans cannot hold structures: a string unchanged, any other value as JSON.
     fn content(&mut self, key: &str, content: Option<&RawValue>) {
         let Some(content) = content else { return };
         match parse(content) {
@@ -175,15 +175,15 @@ impl AttributeList {
     }
 }
 
-/// None where the JSON is nested deeper than serde_json follows. Such a value is shown as its text.
+/// `None` if the JSON is nested deeper than serde_json permits. Such a value is shown as its text.
 fn parse(json: &RawValue) -> Option<Value> {
     serde_json::from_str(json.get()).ok()
 }
 
-/// Any JSON as OTLP's `AnyValue`.
+/// A JSON value as OTLP's `AnyValue`.
 fn value(given: &Value) -> Value {
     match given {
-        // A message without a value: that is how OTLP says null.
+        // An `AnyValue` without a value is OTLP's null.
         Value::Null => json!({}),
         Value::Bool(yes) => json!({"boolValue": yes}),
         Value::Number(number) => match number.as_i64() {

@@ -1,6 +1,6 @@
 //! The `traceparent` header of W3C's Trace Context, level 2, section 3.2: the application's span that a run is a part of.
 
-/// Length of version 00, and least length of later ones.
+/// Length of version 00, and minimum length of later versions.
 const HEADER_LENGTH: usize = 55;
 
 /// A span of an application.
@@ -10,14 +10,14 @@ pub struct TraceParent {
     pub trace_id: String,
     /// The span: 16 lower-case hexadecimal digits.
     pub parent_id: String,
-    /// Whether the application keeps the trace.
+    /// True if the application records the trace.
     pub sampled: bool,
 }
 
-/// Why a text is no traceparent.
+/// Why a text is not a traceparent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TraceParentError {
-    /// It has not the form.
+    /// It has a wrong form.
     #[error(
         "traceparent must be like 00-<32 digits>-<16 digits>-<2 digits>, in lower-case hexadecimal, not \"{0}\""
     )]
@@ -31,11 +31,10 @@ pub enum TraceParentError {
 }
 
 impl TraceParent {
-    /// Reads a header's value. Of a version that is not known yet the parts that version 00 has are read, and what follows them
-    /// is left alone.
+    /// Parses a header's value. For a later version, reads the parts of version 00 and ignores what follows them.
     ///
     /// # Errors
-    /// [`TraceParentError`] where the specification has the header ignored.
+    /// [`TraceParentError`] if the specification requires that the header be ignored.
     pub fn parse(text: &str) -> Result<Self, TraceParentError> {
         let malformed = || TraceParentError::Malformed(text.chars().take(HEADER_LENGTH + 1).collect());
         let (head, more) = text.split_at_checked(HEADER_LENGTH).ok_or_else(malformed)?;
@@ -81,7 +80,7 @@ mod tests {
         let ids = |sampled| Ok((TRACE.to_owned(), SPAN.to_owned(), sampled));
         assert_eq!(parsed(&format!("00-{TRACE}-{SPAN}-01")), ids(true));
         assert_eq!(parsed(&format!("00-{TRACE}-{SPAN}-00")), ids(false));
-        // Flags that are not known are let be.
+        // Unknown flags are ignored.
         assert_eq!(parsed(&format!("00-{TRACE}-{SPAN}-03")), ids(true));
     }
 

@@ -1,9 +1,9 @@
-//! JSON that is to be kept in a table: not longer than allowed, and without what `jsonb` cannot hold.
+//! Prepares JSON for a table: limits its length, and removes what `jsonb` cannot hold.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// What is kept of JSON text that is longer than `limit` bytes: an object with its length and its beginning.
+/// Replaces JSON text longer than `limit` bytes: an object with the length and the beginning of the text.
 #[must_use]
 pub fn shorten(json: &str, limit: usize) -> String {
     let head = &json[..json.floor_char_boundary(limit)];
@@ -33,7 +33,7 @@ pub fn quote(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// JSON text in which U+FFFD stands for each NUL character, which `jsonb` cannot hold.
+/// JSON text with U+FFFD for each NUL character, which `jsonb` cannot hold.
 #[must_use]
 pub fn without_nul(json: &str) -> Cow<'_, str> {
     if !json.contains("\\u0000") {
@@ -44,7 +44,7 @@ pub fn without_nul(json: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find('\\') {
         let (before, escape) = rest.split_at(at);
         out.push_str(before);
-        // An escape is a backslash and one more character, which may be a backslash; only `\\u` goes on, with four digits.
+        // An escape is a backslash and one more character, which may be a backslash; only `\\u` is longer, with four digits.
         let length = if escape.starts_with("\\u0000") { 6 } else { escape.len().min(2) };
         let length = escape.ceil_char_boundary(length);
         out.push_str(if length == 6 { "\\ufffd" } else { &escape[..length] });

@@ -1,16 +1,16 @@
-//! How a message travels: a little-endian `u32` length in bytes, then that many bytes of
-//! [postcard](https://docs.rs/postcard) holding a [`Frame`].
+//! The frame format: a little-endian `u32` length in bytes, then that many bytes of [postcard](https://docs.rs/postcard)
+//! that hold a [`Frame`].
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Largest frame that either side accepts, in bytes, without its length prefix.
+/// Maximum length of a frame that either side accepts, in bytes, without the length prefix.
 pub const MAX_FRAME: usize = 64 << 20;
 
 /// Bytes of a frame's length prefix.
 pub const PREFIX: usize = 4;
 
-/// A message with the number of the request it belongs to.
+/// A message with the number of the request that it belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Frame<T> {
     /// Chosen by the client, unique among the requests in flight on its connection.
@@ -25,7 +25,7 @@ pub enum FrameError {
     /// Longer than [`MAX_FRAME`].
     #[error("frame of {0} bytes is over the limit of {MAX_FRAME} bytes")]
     TooLong(usize),
-    /// Not what this version of the protocol writes.
+    /// Bytes that this version of the protocol does not write.
     #[error("malformed frame: {0}")]
     Malformed(#[from] postcard::Error),
 }
@@ -51,7 +51,7 @@ pub fn frame_length(prefix: [u8; PREFIX]) -> Result<usize, FrameError> {
     Ok(length)
 }
 
-/// The frame in `bytes`, which hold no length prefix.
+/// Decodes a frame from `bytes`, which do not include the length prefix.
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<Frame<T>, FrameError> {
     Ok(postcard::from_bytes(bytes)?)
 }

@@ -22,14 +22,14 @@ pub use stats::{ModelStats, Quantiles, Stats};
 /// Version of all that goes over the socket: the messages of this module and the types of `provider`, `failure` and `log` that
 /// they carry. It is raised with each change of one of these. The socket's file name carries it, so two versions never meet by
 /// accident.
-pub const PROTOCOL: u16 = 7;
+pub const PROTOCOL: u16 = 8;
 
 /// Name of the engine's socket inside the socket directory.
 pub fn socket_name() -> String {
     format!("ragstone-{PROTOCOL}.sock")
 }
 
-/// Name of the file whose lock makes an engine the only one of its protocol in a socket directory.
+/// Name of the lock file of an engine: it allows one engine of this protocol version per socket directory.
 pub fn lock_name() -> String {
     format!("ragstone-{PROTOCOL}.lock")
 }

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 pub struct Progress {
     /// OID of the database.
     pub database: u32,
-    /// Process that does the work.
+    /// Process id of the process that does the work.
     pub pid: i32,
-    /// What is worked on: a collection's name.
+    /// Subject of the work: the name of a collection.
     pub subject: String,
     /// Rows done.
     pub done: u64,
-    /// Rows in all; zero ends the report.
+    /// Number of all rows; zero ends the report.
     pub total: u64,
-    /// Milliseconds since the work began.
+    /// Time since the work began, milliseconds.
     pub elapsed_ms: u64,
 }

@@ -8,34 +8,34 @@ use super::splitter::ChunkOptions;
 use crate::log::Packet;
 use crate::provider::{Account, Prompt, Target};
 
-/// Which of a model's two prefixes is put before a text.
+/// The kind of a text, which selects one of the model's two prefixes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// A question.
+    /// A query.
     Query,
-    /// A passage to be found.
+    /// A passage that searches find.
     Document,
 }
 
-/// Whose work a request is, for the engine to give each a fair share.
+/// The database and role that a request works for; the engine gives each pair a fair share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Caller {
     /// OID of the database.
     pub database: u32,
-    /// OID of the role: who calls, or the owner of the collection that a worker works for.
+    /// OID of the role: the caller's, or for a worker that of the collection's owner.
     pub role: u32,
 }
 
-/// Which of a model's two lanes a text waits in. The query lane goes first, as long as others have their share.
+/// The two lanes of a model's queue. The query lane goes first while the other lane gets its share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Lane {
-    /// A caller waits for this one text.
+    /// The caller waits for this text alone.
     Query,
     /// The text is part of larger work.
     Bulk,
 }
 
-/// From a client to the engine.
+/// A request of a client to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     /// The first request; answered by [`super::Response::Hello`], or [`super::Response::Failed`] and the end of the connection.
@@ -49,11 +49,11 @@ pub enum Request {
     Embed {
         /// Name of an installed model.
         model: String,
-        /// Which prefix.
+        /// The kind of text, which selects the prefix.
         kind: Kind,
-        /// Which lane.
+        /// The lane.
         lane: Lane,
-        /// Whose texts these are.
+        /// The owner of the texts.
         caller: Caller,
         /// The texts, UTF-8, none of them empty.
         texts: Vec<String>,
@@ -62,22 +62,23 @@ pub enum Request {
     Chunk {
         /// Name of the installed model whose tokenizer counts.
         model: String,
-        /// Whose documents these are.
+        /// The owner of the documents.
         caller: Caller,
-        /// How to cut.
+        /// How documents are split.
         options: ChunkOptions,
         /// The documents.
         documents: Vec<String>,
     },
-    /// Answered by [`super::Response::Completed`], with a [`super::Response::Piece`] for each part of it before where it is streamed.
+    /// Answered by [`super::Response::Completed`]. If the answer is streamed, a [`super::Response::Piece`] for each part of
+    /// it comes first.
     Complete {
         /// The provider.
         target: Box<Target>,
-        /// What is asked.
+        /// The prompt.
         prompt: Box<Prompt>,
-        /// For whom.
+        /// The role that pays for the call, with its budgets.
         account: Account,
-        /// Whether pieces are sent as they come.
+        /// True to send the answer in pieces as they arrive.
         stream: bool,
     },
     /// Answered by [`super::Response::Vectors`].
@@ -86,13 +87,13 @@ pub enum Request {
         target: Box<Target>,
         /// The provider's name of the model.
         model: String,
-        /// Length of the embeddings, where the provider can choose and is to.
+        /// Length of the embeddings, if the provider lets the caller choose it.
         dimensions: Option<u32>,
-        /// Whether these are questions.
+        /// The kind of text: query or document.
         kind: Kind,
         /// The texts, UTF-8, none of them empty.
         texts: Vec<String>,
-        /// For whom.
+        /// The role that pays for the call, with its budgets.
         account: Account,
     },
     /// Answered by [`super::Response::Scores`].
@@ -101,95 +102,100 @@ pub enum Request {
         target: Box<Target>,
         /// The provider's name of the model.
         model: String,
-        /// The question.
+        /// The query.
         query: String,
-        /// What is compared with it.
+        /// The documents to score.
         documents: Vec<String>,
-        /// For whom.
+        /// The role that pays for the call, with its budgets.
         account: Account,
     },
-    /// Tokens of each text without special tokens; answered by [`super::Response::Counts`].
+    /// Counts the tokens of each text, without special tokens; answered by [`super::Response::Counts`].
     Count {
         /// Name of the installed model whose tokenizer counts.
         model: String,
-        /// Whose texts these are.
+        /// The owner of the texts.
         caller: Caller,
         /// The texts.
         texts: Vec<String>,
     },
-    /// The calls of a database that have ended; answered by [`super::Response::Calls`] as soon as there are some.
+    /// Takes the ended calls of a database; answered by [`super::Response::Calls`] as soon as there are any.
     TakeCalls {
         /// OID of the database.
         database: u32,
-        /// Calls with numbers up to this one are written down and can be forgotten; 0 for none.
+        /// Calls with numbers up to this one are written to the table and can be dropped; 0 for none.
         written: u64,
     },
-    /// How many calls of a database have not ended or are not written down; answered by [`super::Response::Counts`] of one number.
+    /// Asks for the number of a database's calls that are in progress or not written; answered by
+    /// [`super::Response::Counts`] with one number.
     CallsLeft {
         /// OID of the database.
         database: u32,
     },
     /// Answered by [`super::Response::Models`].
     Models,
-    /// What one model is, loading its tokenizer but not its weights; answered by [`super::Response::Models`] with one row, or [`super::Response::Failed`].
+    /// Describes one model, for which its tokenizer is loaded, but not its weights; answered by [`super::Response::Models`]
+    /// with one row, or [`super::Response::Failed`].
     Describe {
         /// Name of an installed model.
         model: String,
     },
     /// Answered by [`super::Response::Stats`].
     Stats,
-    /// Progress of a long work, kept until the connection ends or `total` is zero; not answered.
+    /// Reports the progress of long work. The report is kept until the connection ends or `total` is zero; not answered.
     Report(Progress),
     /// Answered by [`super::Response::Reports`].
     Reports,
-    /// Drop the request with this number; not answered, and neither is the dropped request.
+    /// Drops the request with this number; neither this request nor the dropped one is answered.
     Cancel {
         /// Number of the request to drop.
         request: u64,
     },
-    /// A piece of a job's answer, kept for the backends that read it; not answered.
+    /// Posts a piece of a job's answer, which is kept for the backends that read it; not answered.
     PostPiece {
-        /// Whose piece.
+        /// The attempt that the piece belongs to.
         run: JobRun,
-        /// Its place among the pieces, from 1.
+        /// Number of the piece, from 1.
         seq: u32,
         /// The piece.
         piece: String,
     },
-    /// No more pieces follow, and the job has ended; not answered.
+    /// Reports that the job has ended and no more pieces follow; not answered.
     EndPieces(JobRun),
-    /// Answered by [`super::Response::Pieces`] when there is a piece after `after`, at the end, or when the time is over.
+    /// Waits for pieces; answered by [`super::Response::Pieces`] when there is a piece after `after`, at the end of the
+    /// job, or after `wait_ms`.
     NextPieces {
-        /// Whose pieces.
+        /// The attempt whose pieces are read.
         run: JobRun,
-        /// Pieces up to this one are not wanted any more.
+        /// The response contains only pieces after this number.
         after: u32,
-        /// Longest wait, milliseconds.
+        /// Maximum wait, milliseconds.
         wait_ms: u32,
     },
-    /// Whether an answer of a language model is JSON that meets a schema; answered by [`super::Response::Checked`].
+    /// Checks whether an answer of a language model is JSON that meets a schema; answered by [`super::Response::Checked`].
     Check {
+        /// Who asks.
+        caller: Caller,
         /// JSON Schema.
         schema: String,
         /// The answer.
         answer: String,
     },
-    /// Entries of a log, kept until its database's worker has written them down; not answered. Where too many are kept the
-    /// engine reads nothing more from this connection for a while.
+    /// Posts entries of the agent log, which are kept until the worker of their database has written them; not answered. If
+    /// too many are waiting, the engine pauses reading from this connection.
     PostLog {
         /// OID of the database.
         database: u32,
         /// The entries.
         packet: Packet,
     },
-    /// What was posted to the log of a database; answered by [`super::Response::Log`] as soon as there is something.
+    /// Takes the posted log entries of a database; answered by [`super::Response::Log`] as soon as there are any.
     TakeLog {
         /// OID of the database.
         database: u32,
-        /// Packets up to this number are written down and can be forgotten; 0 for none.
+        /// Packets with numbers up to this one are written to the tables and can be dropped; 0 for none.
         written: u64,
     },
-    /// What is on its way into the log of a database; answered by [`super::Response::LogState`].
+    /// Asks for the state of a database's unwritten log; answered by [`super::Response::LogState`].
     LogState {
         /// OID of the database.
         database: u32,
@@ -197,7 +203,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether the request may be sent again when it is not known whether the first one was carried out.
+    /// True if the request may be sent again when it is unknown whether the first one was carried out.
     pub fn is_repeatable(&self) -> bool {
         !matches!(self, Self::Complete { .. })
     }

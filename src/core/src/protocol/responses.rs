@@ -9,10 +9,10 @@ use crate::failure::Failure;
 use crate::log::Packet;
 use crate::provider::{Call, Completion};
 
-/// From the engine to a client.
+/// A response of the engine to a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Response {
-    /// The engine serves this client.
+    /// The engine accepts this client.
     Hello {
         /// The engine's [`super::PROTOCOL`].
         protocol: u16,
@@ -23,68 +23,68 @@ pub enum Response {
     },
     /// Embeddings in the order of the texts.
     Vectors(Vectors),
-    /// For each document its chunks.
+    /// The chunks of each document.
     Chunks(Vec<Vec<Chunk>>),
-    /// A part of an answer, in order. More of the same request follow, and at last its answer.
+    /// A part of an answer, in order. More responses to the same request follow; the answer is the last one.
     Piece(String),
-    /// The model has worked since the last response, and has not come to the end of this request: a sign of progress for a client
-    /// that waits with a time limit. More of the same request follow, and at last its answer.
+    /// The model has worked since the last response, but this request is not complete: a sign of progress for a client that
+    /// waits with a time limit. More responses to the same request follow; the answer is the last one.
     Working,
-    /// What a language model answered.
+    /// The answer of a language model.
     Completed(Box<Completion>),
-    /// How well each document answers the question, in the order of the documents.
+    /// A score for each document, in the order of the documents: how well it answers the query.
     Scores(Vec<f64>),
-    /// Tokens, in the order of the texts.
+    /// Numbers of tokens, in the order of the texts.
     Counts(Vec<u32>),
-    /// Calls that have ended, the oldest first, with how many were lost before them since there was no room.
+    /// Calls that have ended, the oldest first, and the number of calls that were dropped before them because there was no room.
     Calls {
         /// The calls.
         calls: Vec<Call>,
-        /// Lost since the last answer.
+        /// Number of calls lost since the last answer.
         lost: u64,
     },
-    /// The installed models by name.
+    /// The installed models, sorted by name.
     Models(Vec<Model>),
     /// Counters since the engine's start.
     Stats(Stats),
-    /// Works in progress, of all databases.
+    /// Long work in progress, in all databases.
     Reports(Vec<Progress>),
-    /// The request came to nothing.
+    /// The request failed.
     Failed(Failure),
     /// Pieces of a job's answer.
     Pieces(Pieces),
-    /// The JSON in an answer, if that meets the schema.
+    /// The JSON in an answer, if it meets the schema.
     Checked(Option<String>),
-    /// What was posted to a log, the oldest first.
+    /// The posted log entries, the oldest first.
     Log {
         /// Number of the last packet.
         upto: u64,
         /// The packets.
         packets: Vec<Packet>,
-        /// Entries lost since the last answer, for want of room.
+        /// Number of entries lost since the last answer because there was no room.
         lost: u64,
     },
-    /// What is on its way into a log.
+    /// The state of a database's unwritten log.
     LogState(LogState),
 }
 
 impl Response {
-    /// Whether no other response to the same request follows.
+    /// True if no other response to the same request follows.
     pub fn is_last(&self) -> bool {
         !matches!(self, Self::Piece(_) | Self::Working)
     }
 }
 
-/// What is on its way into the log of a database, and what was since the engine's start.
+/// The state of a database's log: entries that are not written yet, and totals since the engine's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LogState {
-    /// Entries that are not written down.
+    /// Number of entries that are not written.
     pub waiting: u64,
-    /// Bytes of these.
+    /// Size of these entries, bytes.
     pub waiting_bytes: u64,
-    /// Entries that were posted.
+    /// Number of entries posted.
     pub posted: u64,
-    /// Entries that were lost for want of room.
+    /// Number of entries lost because there was no room.
     pub lost: u64,
 }
 
@@ -97,24 +97,27 @@ pub struct Vectors {
     pub values: Vec<f32>,
     /// Tokens of each text before it was cut to the model's limit, special tokens and prefix included.
     pub tokens: Vec<u32>,
+    /// How many of the texts the model does not know: at least half of their tokens stand for characters that are none of its
+    /// vocabulary.
+    pub unknown: u32,
     /// The model's limit in tokens, special tokens included.
     pub max_tokens: u32,
     /// [`Model::fingerprint`] of the model that computed them.
     pub fingerprint: String,
 }
 
-/// A piece of a document.
+/// A chunk of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
     /// The document's text from `start` to `end`.
     pub content: String,
     /// Tokens of `content`, without special tokens.
     pub tokens: u32,
-    /// Characters of the document before the first one of the chunk.
+    /// Offset of the first character of the chunk in the document, characters.
     pub start: u32,
-    /// Characters of the document up to and with the last one of the chunk.
+    /// Offset of the end of the chunk in the document, characters.
     pub end: u32,
-    /// Headings that the chunk stands under, outermost first; empty for plain text.
+    /// Headings above the chunk, outermost first; empty for plain text.
     pub headings: Vec<String>,
 }
 
@@ -125,26 +128,26 @@ pub struct Model {
     pub name: String,
     /// Length of its embeddings.
     pub dimensions: u32,
-    /// Its limit in tokens, special tokens included.
+    /// Maximum number of tokens of a text, special tokens included.
     pub max_tokens: u32,
-    /// Special tokens that it adds to each text.
+    /// Number of special tokens that it adds to each text.
     pub special_tokens: u32,
     /// `mean` or `cls`.
     pub pooling: String,
-    /// Whether its embeddings have length 1.
+    /// True if its embeddings have length 1.
     pub normalized: bool,
-    /// Put before a question.
+    /// Prefix of a query.
     pub query_prefix: String,
-    /// Put before a passage.
+    /// Prefix of a passage.
     pub document_prefix: String,
     /// SPDX identifier.
     pub licence: String,
-    /// Same fingerprint, same embeddings.
+    /// Models with equal fingerprints compute equal embeddings.
     pub fingerprint: String,
-    /// Whether its weights are in memory.
+    /// True if its weights are in memory.
     pub loaded: bool,
-    /// What runs it (`onnxruntime`, `openvino`), or nothing before it is loaded.
+    /// The library that runs it (`onnxruntime`, `openvino`); `None` before it is loaded.
     pub runtime: Option<String>,
-    /// Why it cannot be used.
+    /// The reason why it cannot be used.
     pub error: Option<String>,
 }

@@ -1,16 +1,16 @@
-//! How a document is cut into chunks.
+//! The options for splitting a document into chunks.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The structure along which a document is cut.
+/// The structure along which a document is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Splitter {
     /// Paragraphs, then sentences, then words.
     Text,
-    /// Markdown's blocks first; chunks know their heading path.
+    /// Markdown's blocks first; chunks have a heading path.
     Markdown,
 }
 
@@ -47,14 +47,14 @@ impl FromStr for Splitter {
     }
 }
 
-/// How a document is cut, and into chunks of which size.
+/// The options for splitting a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkOptions {
-    /// How to cut.
+    /// The splitter.
     pub splitter: Splitter,
-    /// Most tokens in a chunk, without the model's own special tokens.
+    /// Maximum number of tokens of a chunk, without the model's special tokens.
     pub size: u32,
-    /// Tokens that a chunk repeats of the one before it; less than `size`.
+    /// Number of tokens that a chunk repeats from the one before it; less than `size`.
     pub overlap: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What an engine counts.
+//! The counters of an engine.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 pub struct Stats {
     /// The engine's process id.
     pub pid: u32,
-    /// Seconds since its start.
+    /// Time since its start, seconds.
     pub uptime_s: f64,
-    /// The library it uses, with its version, or why there is none.
+    /// The library that runs models, with its version, or the reason why there is none.
     pub runtime: String,
-    /// Times that the supervisor had to start it again.
+    /// Number of times that the supervisor has restarted the engine.
     pub restarts: u32,
-    /// What of its sandbox is in force.
+    /// The parts of the sandbox that are in force.
     pub sandbox: String,
-    /// Resident memory in bytes.
+    /// Resident memory, bytes.
     pub resident_bytes: u64,
-    /// Connected clients.
+    /// Number of connected clients.
     pub clients: u32,
-    /// Per model in use.
+    /// Counters of each model in use.
     pub models: Vec<ModelStats>,
 }
 
@@ -28,25 +28,25 @@ pub struct Stats {
 pub struct ModelStats {
     /// Name of the model.
     pub model: String,
-    /// Requests answered.
+    /// Number of requests answered.
     pub requests: u64,
-    /// Texts embedded.
+    /// Number of texts embedded.
     pub texts: u64,
-    /// Tokens run, padding left out.
+    /// Number of tokens run, without padding.
     pub tokens: u64,
-    /// Runs of the model.
+    /// Number of runs of the model.
     pub batches: u64,
-    /// Texts waiting.
+    /// Number of texts that wait.
     pub waiting: u64,
-    /// Time in the queue of a text, milliseconds.
+    /// Time of a text in the queue, milliseconds.
     pub wait_ms: Quantiles,
-    /// Time of one run of the model, milliseconds.
+    /// Time of a run of the model, milliseconds.
     pub run_ms: Quantiles,
     /// Tokens per second of run time.
     pub tokens_per_second: f64,
 }
 
-/// Three quantiles of a time.
+/// Three quantiles of a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Quantiles {
     /// Median.

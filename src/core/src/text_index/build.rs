@@ -1,23 +1,23 @@
-//! Makes a segment of some chunks.
+//! Builds a segment from chunks.
 
 use super::header::{Header, IndexCounts};
 use super::{Posting, SegmentWriter};
 
-/// A chunk that is to be indexed.
+/// A chunk to be indexed.
 #[derive(Debug, Clone)]
 pub struct IndexedChunk<'a> {
-    /// Its number.
+    /// The chunk's number.
     pub chunk: i64,
-    /// Its length in words.
+    /// Length of the chunk, words.
     pub words: u32,
-    /// Its terms, each once, with how often they stand in it and the bits of their fields.
+    /// The distinct terms, each with its frequency and the bits of its fields.
     pub terms: Vec<(&'a [u8], u32, u8)>,
 }
 
-/// Writes a segment of chunks. Its pages go to `sink`.
+/// Writes a segment with these chunks. Its pages go to `sink`.
 ///
 /// # Errors
-/// Those of the sink.
+/// Errors of the sink.
 pub fn build<E>(
     mut chunks: Vec<IndexedChunk>,
     counts: IndexCounts,

@@ -1,6 +1,6 @@
-//! Numbers of variable length: seven bits in each byte, the low ones first, and a high bit where more follow.
+//! Numbers of variable length (LEB128): seven bits per byte, the lowest first; the highest bit is set if more bytes follow.
 
-/// Bytes that are read from the front. Reading gives nothing where they end too early.
+/// Bytes that are read from the front. Reading returns `None` if they end too early.
 #[derive(Debug, Clone, Copy)]
 pub struct Bytes<'a>(pub &'a [u8]);
 
@@ -33,7 +33,7 @@ impl<'a> Bytes<'a> {
         Some(*first)
     }
 
-    /// So many bytes.
+    /// The next `length` bytes.
     pub fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -50,7 +50,7 @@ pub fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-/// How many of a term's first bytes are also another's.
+/// Length of the common prefix of two terms, bytes.
 pub fn shared_length(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

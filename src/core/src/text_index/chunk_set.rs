@@ -1,29 +1,29 @@
-//! Sets of chunks of an index: which hold a term.
+//! Sets of chunks of an index, for example those that contain a term.
 
 use super::Pages;
 use super::cursor::Cursor;
 use super::query_term::QueryTerm;
 use super::segment::{PageReader, Segment};
 
-/// Chunks of an index, one bit for each.
+/// A set of chunks of an index, one bit for each chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkSet {
-    /// For each segment the bits of its ordinals.
+    /// For each segment, the bits of its ordinals.
     segments: Vec<Vec<u64>>,
 }
 
 impl ChunkSet {
-    /// Those that are in both sets of one index.
+    /// Keeps the chunks that are in both sets. Both sets must be of the same index.
     pub fn intersect(&mut self, other: &Self) {
         self.combine(other, |word, other| word & other);
     }
 
-    /// Those that are in one of two sets of one index.
+    /// Adds the chunks of the other set. Both sets must be of the same index.
     pub fn unite(&mut self, other: &Self) {
         self.combine(other, |word, other| word | other);
     }
 
-    /// Those that are not in the other set of one index.
+    /// Removes the chunks of the other set. Both sets must be of the same index.
     pub fn subtract(&mut self, other: &Self) {
         self.combine(other, |word, other| word & !other);
     }
@@ -40,7 +40,7 @@ impl ChunkSet {
         Self { segments: segments.iter().map(|segment| bits(segment.header.docs)).collect() }
     }
 
-    /// The chunks of these segments that hold one of these terms.
+    /// The chunks of these segments that contain at least one of these terms.
     pub(super) fn holders<P: Pages>(
         terms: &[QueryTerm],
         segments: &[Segment],
@@ -80,12 +80,12 @@ impl ChunkSet {
         Ok(numbers)
     }
 
-    /// How many they are.
+    /// Number of chunks.
     pub fn count(&self) -> usize {
         self.segments.iter().flatten().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// The first ordinal of a segment's chunks in the set from an ordinal on.
+    /// The first ordinal in the set, of this segment, that is not less than `from`.
     #[inline]
     pub(super) fn next(&self, segment: usize, from: u32) -> Option<u32> {
         let words = self.segments.get(segment)?;

@@ -1,4 +1,4 @@
-//! Goes through the postings of one term in one segment.
+//! Iterates over the postings of one term in one segment.
 
 use super::Pages;
 use super::dictionary::{List, TermEntry};
@@ -6,13 +6,13 @@ use super::header::Place;
 use super::postings::{self, BLOCK, Block, Decoded, TABLE_LENGTH_BYTES};
 use super::segment::{PageReader, Segment};
 
-/// A place in a list of postings, which moves forward.
+/// A position in a list of postings, which only moves forward.
 pub struct Cursor {
     list: List,
     blocks: Vec<Block>,
-    /// The current block; past the last if there are no more.
+    /// The current block; past the last one at the end.
     block: usize,
-    /// Which block is decoded.
+    /// The block that is decoded.
     decoded_block: usize,
     decoded: Decoded,
     at: usize,
@@ -20,7 +20,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Before the first posting of a term.
+    /// Starts before the first posting of a term.
     pub fn new<P: Pages>(
         entry: TermEntry,
         segment: &Segment,
@@ -44,12 +44,12 @@ impl Cursor {
         };
         let offset =
             if let List::At(place) = &entry.list { place.offset } else { segment.header.root.offset };
-        let blocks = blocks.ok_or_else(|| segment.damage(offset, "a list of postings is wrong"))?;
+        let blocks = blocks.ok_or_else(|| segment.damage(offset, "a list of postings is malformed"))?;
         let (decoded, at) = (Decoded::default(), 0);
         Ok(Self { list: entry.list, blocks, block: 0, decoded_block: usize::MAX, decoded, at, bytes })
     }
 
-    /// The block that may have the first posting from an ordinal on, without reading it.
+    /// The block that may contain the first posting at or after an ordinal, without reading the block.
     #[inline]
     pub fn block_from(&mut self, ordinal: u32) -> Option<&Block> {
         while self.blocks.get(self.block).is_some_and(|block| block.last < ordinal) {
@@ -58,7 +58,7 @@ impl Cursor {
         self.blocks.get(self.block)
     }
 
-    /// Ordinal of the first posting from an ordinal on.
+    /// Ordinal of the first posting at or after `ordinal`.
     #[inline]
     pub fn seek<P: Pages>(
         &mut self,
@@ -79,7 +79,7 @@ impl Cursor {
         Ok(Some(self.decoded.ordinals[self.at]))
     }
 
-    /// Shows the postings that are left: ordinal, frequency and fields.
+    /// Passes the remaining postings to `show`: ordinal, frequency and fields.
     pub fn each<P: Pages>(
         mut self,
         segment: &Segment,
@@ -94,7 +94,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// How often the term stands in the chunk of the posting that was found last.
+    /// Frequency of the term in the chunk of the last posting that was found.
     #[inline]
     pub fn frequency(&self) -> u32 {
         self.decoded.frequencies[self.at]
@@ -116,7 +116,7 @@ impl Cursor {
             }
         };
         postings::decode(&self.bytes, block, &mut self.decoded)
-            .ok_or_else(|| segment.damage(offset, "a block of postings is wrong"))?;
+            .ok_or_else(|| segment.damage(offset, "a block of postings is malformed"))?;
         (self.decoded_block, self.at) = (self.block, 0);
         Ok(())
     }

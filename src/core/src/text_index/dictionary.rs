@@ -1,44 +1,45 @@
 //! The terms of a segment, sorted, in a tree of blocks.
 //!
-//! A block has terms without the bytes that they share with the one before. A leaf has with each term how many postings there are, and
-//! these, or where they are; a block above leaves has the first term of each block below and where that is.
+//! In a block, each term lacks the prefix that it shares with the term before it. A leaf stores for each term the number of
+//! its postings, and either the postings or their place. A block above the leaves stores, for each block below, its first
+//! term and its place.
 
 use super::bytes::{Bytes, put_number, shared_length};
 use super::header::Place;
 use super::segment::{PageReader, Segment};
 use super::{Damage, Pages};
 
-/// Blocks end when they are this long, in bytes.
+/// A block ends when it reaches this length, bytes.
 const BLOCK_BYTES: usize = 1024;
 
-/// Longest postings that the dictionary itself has, in bytes.
+/// Maximum length of postings that are stored in the dictionary itself, bytes.
 const MAX_INLINE_BYTES: usize = 24;
 
-/// Longest block, in bytes: the last term of one may be long.
+/// Maximum length of a block, bytes: its last term may be long.
 const MAX_BLOCK_BYTES: u32 = 1 << 20;
 
-/// More levels than any segment has: each is at least ten times as large as the one above.
+/// More levels than any segment has: each level is at least ten times as large as the one above.
 const MAX_DEPTH: u8 = 12;
 
-/// Where a term's postings are.
+/// The place of a term's postings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum List {
-    /// Here.
+    /// In the dictionary itself.
     Inline(Vec<u8>),
-    /// In the segment.
+    /// Elsewhere in the segment.
     At(Place),
 }
 
-/// What the dictionary has of a term.
+/// The dictionary's entry for a term.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TermEntry {
-    /// Number of chunks that hold it.
+    /// Number of chunks that contain it.
     pub count: u32,
     /// Its postings.
     pub list: List,
 }
 
-/// What is written of a level.
+/// A level of the tree that is being written.
 #[derive(Default)]
 struct DictionaryLevel {
     block: Vec<u8>,
@@ -46,14 +47,14 @@ struct DictionaryLevel {
     last: Vec<u8>,
 }
 
-/// Writes a dictionary, whose blocks go to `put`.
+/// Writes a dictionary; its blocks go to `put`.
 #[derive(Default)]
 pub struct DictionaryWriter {
     levels: Vec<DictionaryLevel>,
 }
 
 impl DictionaryWriter {
-    /// Adds a term, greater than the one before.
+    /// Adds a term, which must be greater than the one before.
     pub fn add<E>(
         &mut self,
         term: &[u8],
@@ -73,7 +74,7 @@ impl DictionaryWriter {
         self.add_to(0, term, &entry, put)
     }
 
-    /// Writes what is left. Returns the root and the number of levels below it.
+    /// Writes the remaining blocks. Returns the place of the root and the number of levels below it.
     pub fn finish<E>(mut self, put: &mut impl FnMut(&[u8]) -> Result<Place, E>) -> Result<(Place, u8), E> {
         let mut depth = 0;
         while depth + 1 < self.levels.len() {
@@ -111,7 +112,7 @@ impl DictionaryWriter {
         Ok(())
     }
 
-    /// Writes a level's block, and notes it in the level above.
+    /// Writes a level's block, and adds its entry to the level above.
     fn flush<E>(&mut self, level: usize, put: &mut impl FnMut(&[u8]) -> Result<Place, E>) -> Result<(), E> {
         let full = std::mem::take(&mut self.levels[level]);
         let place = put(&full.block)?;
@@ -146,10 +147,10 @@ impl OpenBlock {
     }
 
     fn damage(&self, segment: &Segment) -> Damage {
-        segment.damage(self.offset, "a block of the dictionary is wrong")
+        segment.damage(self.offset, "a block of the dictionary is malformed")
     }
 
-    /// Reads the next term, and what follows it by `read`.
+    /// Reads the next term, and its entry with `read`.
     fn next<T>(&mut self, read: impl FnOnce(&mut Bytes) -> Option<T>) -> Option<T> {
         let mut rest = Bytes(&self.bytes[self.at..]);
         let (shared, length) = (rest.number_u32()? as usize, rest.number_u32()? as usize);
@@ -181,10 +182,10 @@ fn read_entry(rest: &mut Bytes) -> Option<TermEntry> {
     (count > 0).then_some(TermEntry { count, list })
 }
 
-/// What a segment's dictionary has of a term.
+/// The entry of a term in a segment's dictionary.
 ///
 /// # Errors
-/// [`Damage`], and those of the pages.
+/// [`Damage`]; errors of reading pages.
 pub fn find<P: Pages>(
     segment: &Segment,
     term: &[u8],
@@ -216,9 +217,9 @@ pub fn find<P: Pages>(
     Ok(None)
 }
 
-/// All terms of a segment, in order.
+/// Iterates over all terms of a segment, in order.
 pub struct Terms {
-    /// From the root to a leaf.
+    /// The blocks from the root to a leaf.
     path: Vec<OpenBlock>,
     depth: usize,
     /// The term that was read last.
@@ -226,10 +227,10 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Before the first term.
+    /// Starts before the first term.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn new<P: Pages>(segment: &Segment, reader: &mut PageReader<P>) -> Result<Self, P::Error> {
         if segment.header.depth > MAX_DEPTH {
             return Err(segment.damage(segment.header.root.offset, "the dictionary is too deep").into());
@@ -239,10 +240,10 @@ impl Terms {
         Ok(Self { path: vec![root], depth, last: None })
     }
 
-    /// Before the first term that is not less than another one.
+    /// Starts before the first term that is not less than `term`.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn from<P: Pages>(
         term: &[u8],
         segment: &Segment,
@@ -256,7 +257,7 @@ impl Terms {
                 let (at, before) = (block.at, block.term.clone());
                 let next = block.next(read_place).ok_or_else(|| block.damage(segment))?;
                 if below.is_some() && block.term.as_slice() > term {
-                    // It is read again after the block below.
+                    // This entry is read again after the block below.
                     (block.at, block.term) = (at, before);
                     break;
                 }
@@ -269,7 +270,7 @@ impl Terms {
         Ok(terms)
     }
 
-    /// Passes over the terms of the current leaf that are less than another one.
+    /// Skips the terms of the current leaf that are less than `term`.
     fn skip_lesser(&mut self, term: &[u8], segment: &Segment) -> Result<(), Damage> {
         let Some(leaf) = self.path.last_mut() else { return Ok(()) };
         while !leaf.is_at_end() {
@@ -286,7 +287,7 @@ impl Terms {
     /// The next term.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn next<P: Pages>(
         &mut self,
         segment: &Segment,
@@ -301,7 +302,7 @@ impl Terms {
             if is_leaf {
                 let entry = block.next(read_entry).ok_or_else(|| block.damage(segment))?;
                 let term = block.term.clone();
-                // A tree whose branches meet could have more terms than anybody can wait for.
+                // A damaged tree whose branches meet could have an unbounded number of terms.
                 if self.last.replace(term.clone()).is_some_and(|last| last >= term) {
                     let what = "terms of the dictionary are not in order";
                     return Err(segment.damage(segment.header.root.offset, what).into());

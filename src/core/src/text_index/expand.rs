@@ -1,4 +1,4 @@
-//! Several terms as one: all that begin in the same way, or are spelt much alike.
+//! Combines several terms into one: all terms with a prefix, or with similar spelling.
 
 use super::cursor::Cursor;
 use super::dictionary::{List, TermEntry, Terms};
@@ -8,7 +8,7 @@ use super::{Pages, Posting, postings};
 use crate::bm25;
 use std::collections::BTreeMap;
 
-/// Most postings of terms that are made one, 32 MB while they are merged.
+/// Maximum number of postings of terms that are combined; merging them takes up to 32 MB.
 pub const MAX_EXPANDED_POSTINGS: u64 = 2_000_000;
 
 /// A term of the index.
@@ -16,15 +16,15 @@ pub const MAX_EXPANDED_POSTINGS: u64 = 2_000_000;
 pub struct FoundTerm {
     /// The term.
     pub lexeme: Vec<u8>,
-    /// Number of chunks that hold it, those included that were deleted since the last merge.
+    /// Number of chunks that contain it, including chunks that were deleted since the last merge.
     pub chunks: u64,
 }
 
 impl<P: Pages> TextIndex<P> {
-    /// The terms that begin with some bytes and are accepted, the most frequent first.
+    /// The terms with a prefix for which `accepts` is true, the most frequent first.
     ///
     /// # Errors
-    /// [`Damage`](super::Damage), and those of the pages.
+    /// [`Damage`](super::Damage); errors of reading pages.
     pub fn terms_with_prefix(
         &mut self,
         prefix: &[u8],
@@ -51,10 +51,10 @@ impl<P: Pages> TextIndex<P> {
         Ok(found)
     }
 
-    /// One term for several: a chunk holds it as often as all of them. None if no chunk does.
+    /// One term that stands for several: its frequency in a chunk is the sum of theirs. `None` if no chunk contains them.
     ///
     /// # Errors
-    /// [`Damage`](super::Damage), and those of the pages.
+    /// [`Damage`](super::Damage); errors of reading pages.
     pub fn one_for(&mut self, terms: &[QueryTerm]) -> Result<Option<QueryTerm>, P::Error> {
         let total = self.chunks().0;
         let (segments, reader) = self.parts();

@@ -1,23 +1,24 @@
-//! Lengths that chunks have by their table where the index has others: it was built again with other words, and the table was left
-//! alone. They are pages of the index beside its segments, each with chunks and lengths in the order of chunks' numbers.
+//! The lengths in the index of chunks that have other lengths in the table of chunks: the index was rebuilt with other
+//! words, and the table was left unchanged. They are stored in pages of the index beside its segments, which list chunks
+//! and lengths by the chunks' numbers.
 
 use super::bytes::{Bytes, put_number};
 use super::segment::PageReader;
 use super::{Damage, PAGE_BYTES, Pages};
 
-/// The number under which these pages are kept, which no segment has. They are numbered from 1, so that there is no page 0.
+/// The segment number of these pages, which no segment has. The pages are numbered from 1; there is no page 0.
 pub const GIVEN_LENGTHS: i64 = i64::MIN;
 
-/// Most bytes of an entry: two numbers, of 64 and of 32 bits.
+/// Maximum bytes of an entry: two numbers, of 64 and of 32 bits.
 const MAX_ENTRY_BYTES: usize = 15;
 
-/// Bytes of a page before its entries: the number of pages, and that of its first chunk.
+/// Bytes before the entries of a page: the number of pages, and the number of the page's first chunk.
 const HEAD_BYTES: usize = 12;
 
-/// Writes the lengths that the index has for chunks for which the table has others. Chunks are given in the order of their numbers.
+/// Writes the lengths in the index of chunks that have other lengths in the table. `chunks` must be sorted by number.
 ///
 /// # Errors
-/// Those of the sink.
+/// Errors of the sink.
 pub fn write_lengths<E>(
     chunks: &[(i64, u32)],
     mut sink: impl FnMut(u32, &[u8]) -> Result<(), E>,
@@ -46,9 +47,9 @@ pub fn write_lengths<E>(
     Ok(())
 }
 
-/// A page as it was read.
+/// A page that was read.
 struct LengthPage {
-    /// How many there are.
+    /// Number of pages.
     pages: u32,
     first: i64,
     entries: Vec<(i64, u32)>,
@@ -59,7 +60,7 @@ fn read<P: Pages>(number: u32, reader: &mut PageReader<P>) -> Result<Option<Leng
     let page = parse(&bytes).ok_or(Damage {
         segment: GIVEN_LENGTHS,
         page: number,
-        what: "lengths of chunks make no sense",
+        what: "lengths of chunks are inconsistent",
     })?;
     Ok(Some(page))
 }
@@ -76,10 +77,10 @@ fn parse(bytes: &[u8]) -> Option<LengthPage> {
     Some(LengthPage { pages: u32::from_le_bytes(*pages), first, entries })
 }
 
-/// The lengths in the index of those of these chunks for which the table has others. Chunks are given in the order of their numbers.
+/// The lengths in the index of those of `chunks` that have other lengths in the table. `chunks` must be sorted.
 ///
 /// # Errors
-/// [`Damage`], and those of the pages.
+/// [`Damage`]; errors of reading pages.
 pub(super) fn lengths_of<P: Pages>(
     chunks: impl Iterator<Item = i64>,
     reader: &mut PageReader<P>,
@@ -88,7 +89,7 @@ pub(super) fn lengths_of<P: Pages>(
     let (mut number, mut found) = (1, Vec::new());
     for chunk in chunks {
         if page.entries.last().is_none_or(|(last, _)| *last < chunk) {
-            // The last of the pages that begin with no greater number.
+            // Searches for the last page whose first number is not greater.
             let (mut least, mut beyond) = (number, page.pages.saturating_add(1));
             while least + 1 < beyond {
                 let middle = least.midpoint(beyond);
@@ -116,7 +117,7 @@ mod tests {
     use std::cell::Cell;
     use std::collections::HashMap;
 
-    /// Pages in memory, and how many were read.
+    /// Pages in memory, and the number of pages read.
     struct Counted<'a>(&'a HashMap<(i64, u32), Vec<u8>>, &'a Cell<usize>);
 
     impl Pages for Counted<'_> {
@@ -135,7 +136,7 @@ mod tests {
         (place * 3 - 1000, (place * 7919 % 997) as u32)
     }
 
-    /// A segment of chunks that have the same word.
+    /// The pages of a segment whose chunks contain the same word.
     fn pages() -> HashMap<(i64, u32), Vec<u8>> {
         let mut pages = HashMap::new();
         let chunks = (0..CHUNKS).map(chunk);
@@ -148,7 +149,7 @@ mod tests {
         pages
     }
 
-    /// The numbers of those chunks that are found by lengths which are all wrong, and how many pages that reads.
+    /// Looks chunks up with wrong lengths. Returns the numbers that were found, and how many pages were read.
     fn found(pages: &HashMap<(i64, u32), Vec<u8>>, chunks: &[(i64, u32)]) -> (Vec<i64>, usize) {
         let read = Cell::new(0);
         let mut index = TextIndex::open(Counted(pages, &read), [5]).unwrap();
@@ -180,7 +181,7 @@ mod tests {
         let (with, read_with) = found(&pages, &some);
         assert_eq!((&without, &with), (&numbers, &numbers));
         assert!(read_with < read_without, "{read_with} pages instead of {read_without}");
-        // Those for which nothing is noted are found as well.
+        // Chunks without a stored length are found as well.
         pages.remove(&(GIVEN_LENGTHS, 1));
         assert_eq!(found(&pages, &some).0, numbers);
         pages.insert((GIVEN_LENGTHS, 1), vec![0xff; 100]);

@@ -1,26 +1,26 @@
-//! What a segment is: the start of its page 0.
+//! The header of a segment, which begins its page 0.
 
 use serde::{Deserialize, Serialize};
 use std::iter::Sum;
 
-/// Changed when segments are written in another way. Those of other formats are refused.
+/// The format of segments. It changes with the way in which segments are written; other formats are refused.
 pub const FORMAT: u16 = 1;
 
-/// Where something is in a segment's sequence of bytes.
+/// A range in a segment's sequence of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Place {
-    /// Of its first byte.
+    /// Offset of the first byte.
     pub offset: u64,
-    /// In bytes.
+    /// Length in bytes.
     pub length: u32,
 }
 
-/// Changes of how many chunks and rows a collection has.
+/// Changes in the numbers of a collection's chunks and rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IndexCounts {
-    /// Chunks that were added, less those that were deleted.
+    /// Number of added chunks minus number of deleted chunks.
     pub chunks: i64,
-    /// The same of rows of the source.
+    /// Number of added rows minus number of deleted rows of the source.
     pub rows: i64,
 }
 
@@ -33,27 +33,27 @@ impl Sum for IndexCounts {
     }
 }
 
-/// A segment's description.
+/// The header of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Header {
     /// [`FORMAT`].
     pub format: u16,
-    /// Number of chunks, those included that were deleted since.
+    /// Number of chunks, including chunks that were deleted since.
     pub docs: u32,
-    /// Sum of their lengths.
+    /// Sum of their lengths, words.
     pub words: u64,
-    /// What the segment's transactions changed.
+    /// The changes that the segment's transactions made.
     pub counts: IndexCounts,
-    /// The least number of a chunk.
+    /// The lowest number of a chunk.
     pub least_chunk: i64,
-    /// Bytes of each chunk's number, which is kept as what is over the least. All numbers together begin at offset 0.
+    /// Bytes of each chunk's number, which is stored as its difference from the lowest one. The numbers begin at offset 0.
     pub chunk_width: u8,
-    /// The dictionary's root.
+    /// The root of the dictionary.
     pub root: Place,
     /// Levels of the dictionary's tree below the root.
     pub depth: u8,
     /// The table of lengths.
     pub lengths: Place,
-    /// Whether the bytes follow the header in page 0.
+    /// True if the bytes follow the header in page 0.
     pub is_small: bool,
 }

@@ -1,4 +1,4 @@
-//! Makes one segment of several, without the chunks that were deleted.
+//! Merges several segments into one, without deleted chunks.
 
 use super::cursor::Cursor;
 use super::dictionary::{TermEntry, Terms};
@@ -9,13 +9,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
-/// Ordinal of a chunk that is left out.
+/// Ordinal of a chunk that is not in the merged segment.
 const LEFT_OUT: u32 = u32::MAX;
 
-/// Merges segments. `is_there` says of chunks, given in any order, which of them are still there; pages go to `sink`, page 0 last.
+/// Merges segments. `is_there` tells which of the given chunks, in any order, still exist. Pages go to `sink`, page 0 last.
 ///
 /// # Errors
-/// [`super::Damage`], and those of the pages, of `is_there` and of the sink.
+/// [`super::Damage`]; errors of reading pages, of `is_there` and of the sink.
 pub fn merge<P: Pages>(
     segments: &[Segment],
     reader: &mut PageReader<P>,
@@ -39,7 +39,7 @@ pub fn merge<P: Pages>(
             let segment = &segments[place];
             add_postings(entry, segment, &ordinals[place], reader, &mut list)?;
         }
-        // Runs that are in order already, one of each segment.
+        // The list consists of sorted runs, one of each segment.
         list.sort_by_key(|posting: &Posting| posting.ordinal);
         if !list.is_empty() {
             writer.term(&term, &list)?;
@@ -58,7 +58,7 @@ fn chunks_of<P: Pages>(segment: &Segment, reader: &mut PageReader<P>) -> Result<
     Ok(numbers)
 }
 
-/// Gives the chunks that are kept new ordinals. Returns them by segment and old ordinal.
+/// Assigns new ordinals to the chunks that are kept. Returns them by segment and old ordinal.
 fn number_anew<E, S: FnMut(u32, &[u8]) -> Result<(), E>>(
     segments: &[Segment],
     numbers: &[Vec<i64>],
@@ -66,7 +66,7 @@ fn number_anew<E, S: FnMut(u32, &[u8]) -> Result<(), E>>(
     writer: &mut SegmentWriter<S>,
 ) -> Result<Vec<Vec<u32>>, E> {
     let mut ordinals: Vec<_> = numbers.iter().map(|numbers| vec![LEFT_OUT; numbers.len()]).collect();
-    // The next chunk of a segment from an ordinal on: its length, number, segment and ordinal.
+    // The next kept chunk of a segment from an ordinal on: its length, number, segment and ordinal.
     let next_of = |place: usize, from: usize| {
         let ordinal =
             (from..numbers[place].len()).find(|ordinal| kept[place].get(*ordinal) == Some(&true))?;
@@ -98,18 +98,18 @@ fn add_postings<P: Pages>(
     })
 }
 
-/// A term, with what each segment that has it has of it.
+/// A term, with the entries of all segments that have it.
 struct MergedTerm {
     term: Vec<u8>,
     entries: Vec<(usize, TermEntry)>,
 }
 
-/// The terms of several segments, in order.
+/// Iterates over the terms of several segments, in order.
 struct MergedTerms {
     terms: Vec<Terms>,
     /// The next term of each segment that has more.
     next: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
-    /// What belongs to these terms.
+    /// The entries of these terms.
     entries: Vec<Option<TermEntry>>,
 }
 

@@ -1,22 +1,24 @@
-//! An inverted index of chunks in immutable segments, whose pages are kept by somebody else: Postgres keeps them as rows of a table.
+//! An inverted index of chunks in immutable segments. The caller stores the pages of the segments: in PostgreSQL, each page
+//! is a row of a table.
 //!
-//! A *segment* indexes some chunks. Its chunks are numbered by *ordinals*, in the order of their lengths in words and then of their
-//! numbers. So the length of a chunk, which BM25 needs, follows from its ordinal and a short table, and chunks of the same
-//! length with the same score are in the order of their numbers.
+//! A *segment* indexes some chunks. *Ordinals* number its chunks in the order of their lengths in words, and then of their
+//! numbers. The length of a chunk, which BM25 needs, therefore follows from its ordinal and a short table, and chunks of
+//! the same length and score are sorted by number.
 //!
-//! A segment's page 0 has its [`header`]. The other pages, or the rest of page 0 if that is enough, are one sequence of bytes:
+//! A segment's page 0 contains its [`header`]. The other pages, or the rest of page 0 if that is large enough, are one
+//! sequence of bytes:
 //!
 //! - the chunks' numbers, all of the same width;
-//! - the postings of each term ([`postings`]), unless they are so short that the dictionary has them, and between them the blocks of
-//!   the [`dictionary`], a tree by terms;
+//! - the postings of each term ([`postings`]), unless they are short enough for the dictionary, and between them the blocks
+//!   of the [`dictionary`], a tree of terms;
 //! - the table of lengths.
 //!
-//! Each change of a collection adds a segment, and [`merge`] makes one of several. Chunks that are deleted stay in their segment until
-//! then; a segment without chunks notes how many they are. Where the index was built again, [`given_lengths`] has what the table of
-//! chunks has not. [`rank`] finds the best chunks of all segments, exactly: scores, and
-//! their order, are those of scoring every chunk.
+//! Each change of a collection adds a segment, and [`merge`] combines several into one. Deleted chunks stay in their
+//! segment until then; a segment without chunks notes how many were deleted. If the index was rebuilt, [`given_lengths`]
+//! has the lengths that differ from the table of chunks. [`rank`] finds the best chunks of all segments exactly: scores and
+//! order are the same as when every chunk is scored.
 //!
-//! Nothing that is read is trusted, since whoever owns a table may have changed it: what makes no sense is [`Damage`].
+//! Pages are read without trust, because the owner of a table may have changed it: inconsistent bytes are reported as [`Damage`].
 
 mod build;
 mod bytes;
@@ -47,41 +49,41 @@ pub use writer::SegmentWriter;
 
 use thiserror::Error;
 
-/// Length of each page but the last, in bytes: with what Postgres adds to it, a row that fills a page of a table.
+/// Length of each page except the last one, bytes. With PostgreSQL's overhead, such a row fills a page of a table.
 pub const PAGE_BYTES: usize = 8096;
 
-/// A segment's bytes are not what was written.
+/// A segment's bytes are inconsistent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("segment {segment} of the text index is damaged in page {page}: {what}")]
 pub struct Damage {
     /// The segment's number.
     pub segment: i64,
-    /// The page, or that in which begins what was read.
+    /// The page, or the page in which the damaged item begins.
     pub page: u32,
-    /// What makes no sense.
+    /// The inconsistency.
     pub what: &'static str,
 }
 
-/// Where pages are read.
+/// The storage from which pages are read.
 pub trait Pages {
-    /// What may go wrong.
+    /// The error of reading a page.
     type Error: From<Damage>;
 
-    /// A page of a segment, if there is such a page.
+    /// A page of a segment; `None` if it does not exist.
     ///
     /// # Errors
-    /// What the place says where it cannot be read.
+    /// The page cannot be read.
     fn page(&mut self, segment: i64, page: u32) -> Result<Option<Vec<u8>>, Self::Error>;
 }
 
-/// One occurrence of a term in a chunk.
+/// The occurrences of a term in a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Posting {
     /// The chunk's ordinal in its segment.
     pub ordinal: u32,
-    /// How often the term stands in it; at least 1.
+    /// Frequency of the term in the chunk; at least 1.
     pub frequency: u32,
-    /// In which fields it stands, as bits whose meaning is the caller's.
+    /// The fields that contain the term, as bits whose meaning the caller defines.
     pub fields: u8,
 }
 

@@ -1,4 +1,4 @@
-//! Where given chunks are in the segments of an index.
+//! Finds given chunks in the segments of an index.
 
 use super::Pages;
 use super::given_lengths::lengths_of;
@@ -6,19 +6,19 @@ use super::segment::{PageReader, Segment, largest_first};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-/// The ordinals of those of these chunks that the index has, for each segment, rising. Chunks are given with their supposed lengths in
-/// words, by which they are found; where these are wrong, by those that are [noted](super::given_lengths) for them. For others, numbers
-/// of chunks are read until all are found.
+/// The ordinals of those of the given chunks that the index contains: for each segment, ascending. The lookup uses the
+/// given lengths in words; for chunks whose given length is wrong, the [stored lengths](super::given_lengths). If chunks
+/// are still missing, it reads the numbers of chunks until all are found.
 ///
 /// # Errors
-/// [`Damage`](super::Damage), and those of the pages.
+/// [`Damage`](super::Damage); errors of reading pages.
 pub(super) fn ordinals_of<P: Pages>(
     chunks: &[(i64, u32)],
     segments: &[Segment],
     reader: &mut PageReader<P>,
 ) -> Result<Vec<Vec<u32>>, P::Error> {
     let mut found = vec![Vec::new(); segments.len()];
-    // The largest has most of the chunks.
+    // The largest segment contains most of the chunks.
     let order = largest_first(segments);
     let mut missing = find_by_length(chunks.to_vec(), &order, segments, reader, &mut found)?;
     if !missing.is_empty() {
@@ -38,7 +38,7 @@ pub(super) fn ordinals_of<P: Pages>(
     Ok(found)
 }
 
-/// Finds chunks of which the lengths are right. Returns the others.
+/// Finds chunks whose given lengths are right. Returns the others.
 fn find_by_length<P: Pages>(
     mut left: Vec<(i64, u32)>,
     order: &[usize],
@@ -46,7 +46,7 @@ fn find_by_length<P: Pages>(
     reader: &mut PageReader<P>,
     found: &mut [Vec<u32>],
 ) -> Result<Vec<(i64, u32)>, P::Error> {
-    // In the order of ordinals, so that each page is read once.
+    // Sorted like ordinals, so that each page is read once.
     left.sort_unstable_by_key(|(chunk, words)| (*words, *chunk));
     for place in order {
         let mut missing = Vec::new();
@@ -61,7 +61,7 @@ fn find_by_length<P: Pages>(
     Ok(left)
 }
 
-/// Finds chunks by reading the numbers of chunks.
+/// Finds chunks by reading the numbers of all chunks.
 fn find_by_number<P: Pages>(
     mut missing: HashSet<i64>,
     order: &[usize],

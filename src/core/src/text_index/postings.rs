@@ -1,11 +1,11 @@
-//! The postings of a term as bytes.
+//! The byte format of a term's postings.
 //!
-//! Fewer than 128 are written one by one. Of more, each 128 are a *block*, and the rest is written as fewer are; before all of them is a
-//! table that has for each block its last ordinal, its greatest frequency and its length. Ranking reads the table, and of the blocks
-//! only those that may hold a chunk that scores enough.
+//! Fewer than 128 postings are written one by one. Otherwise, each 128 postings form a *block*, and the rest is written one
+//! by one. A table before them has for each block its last ordinal, its maximum frequency and its length. Ranking reads the
+//! table, and only those blocks that may contain a chunk with a sufficient score.
 //!
-//! A block's ordinals are kept as distances, frequencies less 1, and all of these and the fields in as many bits as the largest of the
-//! block needs.
+//! A block stores ordinals as differences and frequencies minus 1. Each of the three sequences (ordinals, frequencies,
+//! fields) uses as many bits per value as the largest value of the block needs.
 
 use super::Posting;
 use super::bytes::{Bytes, put_number};
@@ -14,20 +14,20 @@ use bitpacking::{BitPacker, BitPacker4x};
 /// Number of postings in a block.
 pub const BLOCK: usize = BitPacker4x::BLOCK_LEN;
 
-/// Where a block is in the bytes of its list, and what it may score.
+/// The place of a block in the bytes of its list, and the bounds of its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
-    /// Ordinal of its first posting, or less.
+    /// Ordinal of its first posting, or a lower one.
     pub first: u32,
     /// Ordinal of its last posting.
     pub last: u32,
-    /// Greatest frequency of a posting.
+    /// Maximum frequency of a posting.
     pub max_frequency: u32,
     /// Number of postings.
     pub count: u32,
-    /// Where it begins in the list's bytes.
+    /// Offset in the list's bytes.
     pub offset: u32,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub length: u32,
 }
 
@@ -39,7 +39,7 @@ pub struct Decoded {
     pub frequencies: [u32; BLOCK],
     /// Bits of fields.
     pub fields: [u32; BLOCK],
-    /// How many there are.
+    /// Number of postings.
     pub count: usize,
 }
 
@@ -49,7 +49,7 @@ impl Default for Decoded {
     }
 }
 
-/// The bytes of a list of postings, which are in the order of their ordinals.
+/// Encodes a list of postings, which must be sorted by ordinal.
 pub fn encode(postings: &[Posting]) -> Vec<u8> {
     let (blocks, rest) = postings.as_chunks::<BLOCK>();
     if blocks.is_empty() {
@@ -76,18 +76,18 @@ pub fn encode(postings: &[Posting]) -> Vec<u8> {
     bytes
 }
 
-/// Bytes at the beginning of a list that are enough to know how long its table is.
+/// Number of bytes at the beginning of a list that are enough to determine the length of its table.
 pub const TABLE_LENGTH_BYTES: usize = 5;
 
-/// The length of the table of a list of at least [`BLOCK`] postings, with that of the number itself.
+/// The length of the table of a list with at least [`BLOCK`] postings, including the length field.
 pub fn table_length(bytes: &[u8]) -> Option<usize> {
     let mut rest = Bytes(bytes);
     let length = rest.number_u32()? as usize;
     Some(bytes.len() - rest.0.len() + length)
 }
 
-/// The blocks of a list of `count` postings, by its bytes up to the end of the table, or all of them if it has no table. None if the
-/// list, which is `length` bytes long, cannot be so.
+/// The blocks of a list of `count` postings. `bytes` are the list's bytes up to the end of the table, or all of them if it
+/// has no table. `None` if they are not valid for a list of `length` bytes.
 pub fn blocks(bytes: &[u8], count: u32, length: u32, docs: u32) -> Option<Vec<Block>> {
     if (count as usize) < BLOCK {
         let mut decoded = Decoded::default();
@@ -114,9 +114,9 @@ pub fn blocks(bytes: &[u8], count: u32, length: u32, docs: u32) -> Option<Vec<Bl
     (offset == length).then_some(blocks)
 }
 
-/// Decodes a block, given its bytes. None if these are not those of such a block.
+/// Decodes a block from its bytes. `None` if they are not valid for this block.
 pub fn decode(bytes: &[u8], block: &Block, decoded: &mut Decoded) -> Option<()> {
-    // A list without a table is a block whose postings begin anywhere.
+    // The postings of a list without a table may begin at any ordinal.
     let next = if block.offset == 0 { 0 } else { block.first };
     if block.count as usize == BLOCK {
         decode_block(bytes, next, decoded)?;
@@ -129,8 +129,8 @@ pub fn decode(bytes: &[u8], block: &Block, decoded: &mut Decoded) -> Option<()> 
     .then_some(())
 }
 
-/// Writes postings one by one: the distance to the ordinal that might come next, with two bits that say whether frequency and fields
-/// follow.
+/// Writes postings one by one: the difference from the lowest possible ordinal, with two bits that tell whether frequency
+/// and fields follow.
 fn encode_few(postings: &[Posting], mut next: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(postings.len() * 2);
     for posting in postings {

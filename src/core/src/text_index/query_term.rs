@@ -7,11 +7,11 @@ use super::dictionary::TermEntry;
 pub struct QueryTerm {
     /// The term.
     pub lexeme: Vec<u8>,
-    /// Number of chunks that hold it, those included that were deleted since the last merge.
+    /// Number of chunks that contain it, including chunks that were deleted since the last merge.
     pub chunks: u64,
     /// Its weight.
     pub idf: f64,
-    /// What each segment's dictionary has of it, in the order of the index's segments.
+    /// The entry of each segment's dictionary, in the order of the index's segments.
     entries: Vec<Option<TermEntry>>,
 }
 
@@ -20,7 +20,7 @@ impl QueryTerm {
         Self { lexeme, chunks, idf, entries }
     }
 
-    /// What the dictionary of the segment at a place has of it.
+    /// The entry in the dictionary of the segment at `place`.
     pub(super) fn entry(&self, place: usize) -> Option<&TermEntry> {
         self.entries.get(place)?.as_ref()
     }

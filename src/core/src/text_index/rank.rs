@@ -12,7 +12,7 @@ use super::top::Top;
 use super::{Damage, Pages};
 use crate::bm25;
 
-/// Maximum number of chunks of an index. Sets of them take a bit for each, whether there are so many or a segment only says so.
+/// Maximum number of chunks of an index. A set has one bit for each chunk, even if a damaged segment only claims to have them.
 const MAX_CHUNKS: u64 = 1 << 30;
 
 /// The segments of an index.
@@ -25,7 +25,7 @@ impl<P: Pages> TextIndex<P> {
     /// Opens segments.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn open(pages: P, numbers: impl IntoIterator<Item = i64>) -> Result<Self, P::Error> {
         let mut reader = PageReader::new(pages);
         let (mut segments, mut chunks) = (Vec::new(), 0);
@@ -45,27 +45,27 @@ impl<P: Pages> TextIndex<P> {
         &self.segments
     }
 
-    /// The segments, and what reads them.
+    /// The segments, and the reader of their pages.
     pub(super) fn parts(&mut self) -> (&[Segment], &mut PageReader<P>) {
         (&self.segments, &mut self.reader)
     }
 
-    /// Number of chunks and their mean length in words, those included that were deleted since the last merge.
+    /// Number of chunks and their mean length in words, including chunks that were deleted since the last merge.
     pub fn chunks(&self) -> (u64, f64) {
         let chunks: u64 = self.segments.iter().map(|segment| u64::from(segment.header.docs)).sum();
         let words = self.segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.header.words));
         (chunks, words as f64 / chunks.max(1) as f64)
     }
 
-    /// Number of chunks and of rows that there are.
+    /// Number of existing chunks and rows.
     pub fn counts(&self) -> IndexCounts {
         self.segments.iter().map(Segment::counts).sum()
     }
 
-    /// The terms that some chunk holds.
+    /// The terms among `lexemes` that at least one chunk contains.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn terms<'l>(
         &mut self,
         lexemes: impl IntoIterator<Item = &'l [u8]>,
@@ -89,10 +89,10 @@ impl<P: Pages> TextIndex<P> {
         ChunkSet::all(&self.segments)
     }
 
-    /// The chunks that hold one of these terms.
+    /// The chunks that contain at least one of these terms.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn holders(&mut self, terms: &[QueryTerm]) -> Result<ChunkSet, P::Error> {
         ChunkSet::holders(terms, &self.segments, &mut self.reader)
     }
@@ -100,15 +100,15 @@ impl<P: Pages> TextIndex<P> {
     /// The numbers of chunks, and their lengths in words.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn numbers(&mut self, set: &ChunkSet) -> Result<Vec<(i64, u32)>, P::Error> {
         set.numbers(&self.segments, &mut self.reader)
     }
 
-    /// Shows all postings: term, number of the chunk, how often it holds the term, and in which fields.
+    /// Passes all postings to `show`: term, number of the chunk, frequency, and fields.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn postings(&mut self, mut show: impl FnMut(&[u8], i64, u32, u8)) -> Result<(), P::Error> {
         let Self { reader, segments } = self;
         for segment in segments.iter().filter(|segment| segment.header.docs > 0) {
@@ -127,10 +127,10 @@ impl<P: Pages> TextIndex<P> {
         Ok(())
     }
 
-    /// The best chunks, of all or of a set, with their scores: by score, then by number.
+    /// The best chunks of the index, or of `set`, with their scores; sorted by score, then by number.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn best(
         &mut self,
         terms: &[QueryTerm],
@@ -140,7 +140,7 @@ impl<P: Pages> TextIndex<P> {
         let average = self.chunks().1;
         let Self { reader, segments } = self;
         let mut top = Top::new(segments, wanted);
-        // What the largest has sets a threshold for all others.
+        // The best chunks of the largest segment set a threshold for all others.
         for place in largest_first(segments) {
             top.begin_segment();
             let search = SegmentSearch::new(terms, average, place, &segments[place], reader)?;
@@ -152,11 +152,11 @@ impl<P: Pages> TextIndex<P> {
         top.into_chunks(reader)
     }
 
-    /// The best of these chunks, so far as they have one of the terms and are in the set if there is one. They are given with their
-    /// lengths in words, by which they are found faster; those of the table of chunks may be of before the index was built again.
+    /// The best of the given chunks that contain one of the terms, and are in `set` if there is one. The given lengths in
+    /// words speed up the lookup; they come from the table of chunks, and may be older than the last rebuild of the index.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn best_of(
         &mut self,
         terms: &[QueryTerm],

@@ -1,4 +1,4 @@
-//! Segments as they are read.
+//! Reads segments.
 
 use super::header::{FORMAT, Header, IndexCounts, Place};
 use super::{Damage, PAGE_BYTES, Pages, bytes::Bytes};
@@ -7,16 +7,17 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-/// More than any list's table, dictionary's block or table of lengths has, in bytes. A longer one would only fill the reader's memory.
+/// Maximum bytes of a list's table, a dictionary's block or a table of lengths. A damaged segment could claim more, and
+/// fill the memory.
 const MAX_READ_BYTES: u32 = 64 << 20;
 
-/// Number of chunks' numbers that are read at a time, of some pages.
+/// Number of chunk numbers that are read at a time, from a few pages.
 const READ_NUMBERS: u32 = 4096;
 
-/// Maximum number of pages that are held, 2 MB.
+/// Maximum number of pages in the cache, 2 MB.
 const MAX_HELD_PAGES: usize = 256;
 
-/// Reads pages, and holds some of them.
+/// Reads pages and caches some of them.
 pub struct PageReader<P> {
     pages: P,
     held: HashMap<(i64, u32), Rc<[u8]>>,
@@ -33,7 +34,7 @@ impl<P: Pages> PageReader<P> {
         Ok(self.find_page(segment, page)?.ok_or(missing)?)
     }
 
-    /// A page, if it is there.
+    /// A page; `None` if it does not exist.
     pub(super) fn find_page(&mut self, segment: i64, page: u32) -> Result<Option<Rc<[u8]>>, P::Error> {
         if let Some(held) = self.held.get(&(segment, page)) {
             return Ok(Some(Rc::clone(held)));
@@ -48,20 +49,20 @@ impl<P: Pages> PageReader<P> {
     }
 }
 
-/// A segment that can be read.
+/// A segment that was opened.
 #[derive(Debug, Clone)]
 pub struct Segment {
     /// Its number.
     pub number: i64,
-    /// What it is.
+    /// The header.
     pub header: Header,
     /// Length of the header in page 0.
     header_length: usize,
-    /// For each length of chunks the first ordinal and the length, both rising.
+    /// For each length of chunks, the first ordinal and the length, both ascending.
     lengths: Rc<[(u32, u32)]>,
 }
 
-/// The positions of segments, that with the most chunks first.
+/// The positions of segments, sorted by number of chunks, the largest first.
 pub(super) fn largest_first(segments: &[Segment]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..segments.len()).collect();
     order.sort_by_key(|place| Reverse(segments[*place].header.docs));
@@ -69,16 +70,16 @@ pub(super) fn largest_first(segments: &[Segment]) -> Vec<usize> {
 }
 
 impl Segment {
-    /// Reads a segment's description.
+    /// Reads a segment's header.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn open<P: Pages>(number: i64, reader: &mut PageReader<P>) -> Result<Self, P::Error> {
         let page = reader.page(number, 0)?;
         let damage = |what| Damage { segment: number, page: 0, what };
         let (format, _) = postcard::take_from_bytes::<u16>(&page).map_err(|_| damage("it has no header"))?;
         if format != FORMAT {
-            return Err(damage("it is of another version's format").into());
+            return Err(damage("it has the format of another version").into());
         }
         let (header, rest) =
             postcard::take_from_bytes::<Header>(&page).map_err(|_| damage("its header is incomplete"))?;
@@ -89,23 +90,23 @@ impl Segment {
         let mut segment = Self { number, header, header_length, lengths: Rc::new([]) };
         if segment.header.docs > 0 {
             segment.lengths = segment.read_lengths(reader)?;
-            // There are as many numbers as chunks are said to be.
+            // Checks that there are as many chunk numbers as the header claims.
             segment.chunk_of(segment.header.docs - 1, reader)?;
         }
         Ok(segment)
     }
 
-    /// What the segment's transactions changed.
+    /// The changes that the segment's transactions made.
     pub fn counts(&self) -> IndexCounts {
         self.header.counts
     }
 
-    /// The error that what is at an offset makes no sense.
+    /// The error for inconsistent bytes at an offset.
     pub(super) fn damage(&self, offset: u64, what: &'static str) -> Damage {
         Damage { segment: self.number, page: self.page_of(offset).0, what }
     }
 
-    /// In which page an offset is, and where in it.
+    /// The page that contains an offset, and the position in the page.
     fn page_of(&self, offset: u64) -> (u32, usize) {
         if self.header.is_small {
             return (0, usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(self.header_length));
@@ -114,7 +115,7 @@ impl Segment {
         (page, (offset % PAGE_BYTES as u64) as usize)
     }
 
-    /// Reads some bytes.
+    /// Reads the bytes at a place.
     pub(super) fn read<P: Pages>(
         &self,
         place: Place,
@@ -123,7 +124,7 @@ impl Segment {
     ) -> Result<(), P::Error> {
         bytes.clear();
         if place.length > MAX_READ_BYTES {
-            return Err(self.damage(place.offset, "something is too long").into());
+            return Err(self.damage(place.offset, "an entry is too long").into());
         }
         let mut offset = place.offset;
         let mut left = place.length as usize;
@@ -143,7 +144,7 @@ impl Segment {
     fn read_lengths<P: Pages>(&self, reader: &mut PageReader<P>) -> Result<Rc<[(u32, u32)]>, P::Error> {
         let mut bytes = Vec::new();
         self.read(self.header.lengths, reader, &mut bytes)?;
-        let damage = || self.damage(self.header.lengths.offset, "the table of lengths is wrong");
+        let damage = || self.damage(self.header.lengths.offset, "the table of lengths is malformed");
         let (mut rest, mut lengths) = (Bytes(&bytes), Vec::new());
         let (mut ordinal, mut length) = (0u32, 0u32);
         while !rest.0.is_empty() {
@@ -169,7 +170,7 @@ impl Segment {
         place.checked_sub(1).map_or(0, |place| self.lengths[place].1)
     }
 
-    /// The ordinals of all chunks of a length.
+    /// The ordinals of all chunks with this length.
     fn ordinals_of(&self, length: u32) -> std::ops::Range<u32> {
         match self.lengths.binary_search_by_key(&length, |(_, length)| *length) {
             Ok(place) => {
@@ -182,7 +183,7 @@ impl Segment {
     /// The number of the chunk with this ordinal.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn chunk_of<P: Pages>(&self, ordinal: u32, reader: &mut PageReader<P>) -> Result<i64, P::Error> {
         let width = u32::from(self.header.chunk_width);
         let place = Place { offset: u64::from(ordinal) * u64::from(width), length: width };
@@ -196,17 +197,17 @@ impl Segment {
         Ok(self.chunk_from(&bytes))
     }
 
-    /// The number of a chunk that is kept as these bytes, at most eight.
+    /// The number of a chunk from its stored bytes, at most eight.
     fn chunk_from(&self, bytes: &[u8]) -> i64 {
         let mut number = [0; 8];
         number[..bytes.len()].copy_from_slice(bytes);
         self.header.least_chunk.wrapping_add(i64::from_le_bytes(number))
     }
 
-    /// Shows the ordinals and numbers of chunks, in the order of ordinals: of all, unless `show` breaks off.
+    /// Passes the ordinals and numbers of all chunks to `show`, in the order of ordinals, until `show` breaks.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub(super) fn each_chunk<P: Pages>(
         &self,
         reader: &mut PageReader<P>,
@@ -229,10 +230,10 @@ impl Segment {
         Ok(())
     }
 
-    /// The ordinal of a chunk of a length, if the segment has it.
+    /// The ordinal of a chunk with this length, if the segment contains it.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`]; errors of reading pages.
     pub fn ordinal_of<P: Pages>(
         &self,
         chunk: i64,

@@ -1,12 +1,12 @@
 //! Finds the best chunks of one segment by BM25, exactly.
 //!
-//! A segment is gone through in windows that end where a block of postings of one of the query's terms ends. In a window each term's
-//! score has an upper bound: that of the greatest frequency of the term's block in a chunk as short as the window's first.
-//! Windows whose bounds together are too little are passed over. In the others the terms with the lowest bounds, which are too little
-//! without the rest, are looked up only in chunks that have another term (MaxScore: Turtle and Flood, "Query evaluation:
-//! strategies and optimizations", 1995; by blocks: Ding and Suel, "Faster top-k document retrieval using block-max indexes",
-//! SIGIR 2011). Bounds and scores are sums in the same order of values that are rounded in the same way, so no bound is less than a
-//! score by rounding.
+//! A segment is processed in windows; a window ends where a block of postings of a query term ends. In a window, the score
+//! of each term has an upper bound: the score of the block's maximum frequency in a chunk as short as the window's first
+//! chunk. Windows whose bounds sum to less than the threshold are skipped. In other windows, the terms with the lowest
+//! bounds, which cannot reach the threshold without the other terms, are looked up only in chunks that contain another term
+//! (MaxScore: Turtle and Flood, "Query evaluation: strategies and optimizations", 1995; by blocks: Ding and Suel, "Faster
+//! top-k document retrieval using block-max indexes", SIGIR 2011). Bounds and scores sum identically rounded values in the
+//! same order, so rounding never makes a bound less than a score.
 
 use super::Pages;
 use super::chunk_set::ChunkSet;
@@ -17,28 +17,28 @@ use super::top::Top;
 use crate::bm25;
 use std::ops::RangeInclusive;
 
-/// What sums in another order may be off by, relatively.
+/// Maximum relative difference of sums in another order.
 const ROUNDING: f64 = 1e-9;
 
-/// A query's term in a segment.
+/// A query term in a segment.
 struct SegmentTerm {
     idf: f64,
     cursor: Cursor,
     /// Upper bound of its score in the current window.
     bound: f64,
-    /// How often it stands in the current chunk.
+    /// Frequency of the term in the current chunk.
     frequency: u32,
 }
 
 impl SegmentTerm {
-    /// What the term adds to a score.
+    /// The term's contribution to a score.
     #[inline]
     fn score(&self, frequency: u32, length_factor: f64) -> f64 {
         bm25::term_score(self.idf, frequency, length_factor)
     }
 }
 
-/// A query in a segment.
+/// A query on a segment.
 pub(super) struct SegmentSearch<'s> {
     segment: &'s Segment,
     place: usize,
@@ -46,14 +46,14 @@ pub(super) struct SegmentSearch<'s> {
     terms: Vec<SegmentTerm>,
     /// Terms of the current window, those with the lowest bounds first.
     order: Vec<usize>,
-    /// For each of these the sum of its bound and those before it.
+    /// For each of these terms, the sum of its bound and those before it.
     sums: Vec<f64>,
-    /// The chunks that may be found, if these are not all.
+    /// The chunks that the search is restricted to, if any.
     pub(super) set: Option<&'s ChunkSet>,
 }
 
 impl<'s> SegmentSearch<'s> {
-    /// None if the segment has none of the terms.
+    /// Returns `None` if the segment contains none of the terms.
     pub(super) fn new<P: Pages>(
         terms: &[QueryTerm],
         average: f64,
@@ -77,7 +77,7 @@ impl<'s> SegmentSearch<'s> {
         bm25::length_factor(words, self.average)
     }
 
-    /// Offers all chunks that may be among the best.
+    /// Offers all chunks to `top` that may be among the best.
     pub(super) fn run<P: Pages>(
         &mut self,
         top: &mut Top,
@@ -113,7 +113,7 @@ impl<'s> SegmentSearch<'s> {
                 last = last.min(block.last);
             }
         }
-        // A block that begins later does not begin in this window's range; its first ordinal ends it.
+        // `first` stays at its maximum if no term has a posting left. A block that begins after `last` has no posting in the window.
         (first <= last && first != u32::MAX).then_some(first..=last)
     }
 
@@ -139,7 +139,7 @@ impl<'s> SegmentSearch<'s> {
         Ok(())
     }
 
-    /// Sorts the terms of the window, and returns how many of the first reach the threshold by no means without another.
+    /// Sorts the terms of the window by bound. Returns how many of the first ones cannot reach the threshold without the others.
     fn split(&mut self, threshold: f64) -> usize {
         let Self { terms, order, sums, .. } = self;
         order.clear();
@@ -154,13 +154,13 @@ impl<'s> SegmentSearch<'s> {
         sums.partition_point(|sum| sum * (1.0 + ROUNDING) < threshold)
     }
 
-    /// The next chunk that may be found.
+    /// The next ordinal, from `from` on, that the search is restricted to.
     #[inline]
     pub(super) fn next_in_set(&self, from: u32) -> Option<u32> {
         self.set.map_or(Some(from), |set| set.next(self.place, from))
     }
 
-    /// The next chunk that has one of the needed terms. Notes how often each of these stands in it.
+    /// The next chunk that contains one of the needed terms.
     fn next_of<P: Pages>(
         &mut self,
         needed: usize,
@@ -175,7 +175,7 @@ impl<'s> SegmentSearch<'s> {
         Ok(next)
     }
 
-    /// Looks up the other terms of a chunk, those with the greatest bounds first, as long as it may reach the threshold.
+    /// Looks up the other terms of a chunk, the highest bounds first, while the chunk may reach the threshold.
     fn may_reach<P: Pages>(
         &mut self,
         needed: usize,
@@ -201,7 +201,7 @@ impl<'s> SegmentSearch<'s> {
         Ok(true)
     }
 
-    /// Scores a chunk whose frequencies are known, adding the terms in the query's order.
+    /// Scores a chunk whose frequencies are known. The terms are added in the query's order.
     fn offer<P: Pages>(
         &mut self,
         ordinal: u32,
@@ -217,7 +217,7 @@ impl<'s> SegmentSearch<'s> {
         top.offer(score, self.place, ordinal, words, reader)
     }
 
-    /// Offers a chunk if it has one of the terms.
+    /// Offers a chunk to `top` if it contains one of the terms.
     pub(super) fn score<P: Pages>(
         &mut self,
         ordinal: u32,

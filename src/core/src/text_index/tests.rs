@@ -1,4 +1,4 @@
-//! Ranking is compared with scoring every chunk.
+//! Compares ranking with scoring every chunk.
 #![allow(clippy::unwrap_used)]
 
 use super::header::{Header, IndexCounts, Place};
@@ -23,7 +23,7 @@ impl Pages for Memory {
 /// A chunk's length in words, and its terms.
 type Chunk = (u32, BTreeMap<Vec<u8>, (u32, u8)>);
 
-/// A sequence of numbers that look random (Vigna's SplitMix64).
+/// A sequence of pseudorandom numbers (Vigna's SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -35,7 +35,7 @@ impl Random {
         (z ^ (z >> 31)) % limit
     }
 
-    /// A term: low ones are common, as in a language.
+    /// A term: low numbers are frequent, like common words.
     fn term(&mut self, vocabulary: u64) -> Vec<u8> {
         let rank = self.below(vocabulary).min(self.below(vocabulary)).min(self.below(vocabulary));
         format!("word{rank}").into_bytes()
@@ -70,7 +70,7 @@ fn write(pages: &mut Memory, segment: i64, chunks: &BTreeMap<i64, Chunk>) {
     build(indexed.collect(), counts, sink).unwrap();
 }
 
-/// The best chunks by scoring all of them.
+/// The best chunks, by scoring every chunk.
 fn expected(chunks: &BTreeMap<i64, Chunk>, terms: &[QueryTerm], wanted: usize) -> Vec<(i64, f64)> {
     let total: u64 = chunks.values().map(|(words, _)| u64::from(*words)).sum();
     let average = total as f64 / chunks.len().max(1) as f64;
@@ -99,7 +99,7 @@ fn open(pages: &Memory) -> TextIndex<Memory> {
     TextIndex::open(pages.clone(), segments).unwrap()
 }
 
-/// Compares rankings with the expected ones, for random queries.
+/// Compares rankings for random queries with the expected ones.
 fn check(pages: &Memory, chunks: &BTreeMap<i64, Chunk>, vocabulary: u64, random: &mut Random) {
     let mut index = open(pages);
     assert_eq!(index.chunks().0, chunks.len() as u64);
@@ -119,7 +119,7 @@ fn check(pages: &Memory, chunks: &BTreeMap<i64, Chunk>, vocabulary: u64, random:
         let mut of_some: Vec<_> = all.into_iter().filter(|(chunk, _)| some.contains_key(chunk)).collect();
         of_some.truncate(wanted);
         assert_eq!(index.best_of(&terms, wanted, &few, None).unwrap(), of_some);
-        // What was deleted meanwhile is in no segment, and lengths may be those of another configuration.
+        // Some chunks were deleted and are in no segment, and lengths may come from another configuration.
         let mut wrong: Vec<_> =
             few.iter().map(|(chunk, words)| (*chunk, words ^ random.below(4) as u32)).collect();
         wrong.extend([(i64::MIN, 3), (i64::MAX, 0)].into_iter().chain(few.first().copied()));
@@ -131,7 +131,7 @@ fn check(pages: &Memory, chunks: &BTreeMap<i64, Chunk>, vocabulary: u64, random:
     }
 }
 
-/// Compares rankings of the chunks without the query's first term with the expected ones.
+/// Compares rankings restricted to chunks without the query's first term with the expected ones.
 fn check_sets(
     index: &mut TextIndex<Memory>,
     chunks: &BTreeMap<i64, Chunk>,
@@ -161,7 +161,7 @@ fn check_sets(
     assert_eq!(without, holders);
 }
 
-/// Compares the ranking by one term for all with a prefix with that of chunks in which they are one term.
+/// Compares the ranking by one combined term for a prefix with the ranking of chunks in which these terms are one.
 fn check_expansion(index: &mut TextIndex<Memory>, chunks: &BTreeMap<i64, Chunk>, prefix: &[u8]) {
     let found = index.terms_with_prefix(prefix, |term| term.last() != Some(&b'7')).unwrap();
     let is_meant = |term: &[u8]| term.starts_with(prefix) && term.last() != Some(&b'7');
@@ -209,7 +209,7 @@ fn rankings_are_those_of_scoring_every_chunk() {
         for (segment, size) in sizes.into_iter().enumerate() {
             let mut own = BTreeMap::new();
             while own.len() < size {
-                // Numbers of segments lie between each other, as those of concurrent writers do.
+                // The number ranges of segments overlap, as those of concurrent writers do.
                 let number = random.below(1 << 20) as i64 - 1000;
                 if !chunks.contains_key(&number) {
                     own.insert(number, random.chunk(vocabulary));
@@ -230,7 +230,7 @@ fn rankings_are_those_of_scoring_every_chunk() {
 fn deep_rankings_are_those_of_scoring_every_chunk() {
     let (mut random, mut pages, mut chunks) = (Random(4), Memory::default(), BTreeMap::new());
     for segment in 0..4 {
-        // Of few words, so that many chunks have the same score.
+        // Few different words, so that many chunks have the same score.
         let own: BTreeMap<i64, Chunk> =
             (0..2000).map(|place| (place * 4 + 3 - segment, random.chunk(6))).collect();
         write(&mut pages, segment, &own);
@@ -317,7 +317,7 @@ fn segments_that_say_they_have_too_many_chunks_are_refused() {
             let mut header =
                 Header { format: header::FORMAT, docs: *docs, chunk_width: 1, ..Header::default() };
             header.lengths = Place { offset: u64::from(docs - 1), length: 2 };
-            // The last number and the table of lengths, of one length: the numbers before it are not read.
+            // The last number and the table of lengths (with one length) exist; the numbers before are not read.
             let page = header.lengths.offset / PAGE_BYTES as u64;
             pages.0.insert((segment, page as u32 + 1), vec![0; PAGE_BYTES]);
             pages.0.insert((segment, 0), postcard::to_allocvec(&header).unwrap());

@@ -1,4 +1,4 @@
-//! The best chunks that were found so far.
+//! Collects the best chunks found so far.
 
 use super::Pages;
 use super::segment::{PageReader, Segment};
@@ -12,29 +12,29 @@ struct RankedChunk {
     segment: usize,
     ordinal: u32,
     words: u32,
-    /// Its number, if that was looked up.
+    /// The chunk's number, if it was looked up.
     chunk: Option<i64>,
 }
 
-/// Keeps so many chunks, by score and then by number.
+/// Keeps the best `wanted` chunks, by score and then by number.
 pub struct Top<'s> {
     segments: &'s [Segment],
     wanted: usize,
-    /// A binary heap: none comes after the one at half its place, so the last of all is the first. The standard library's cannot fail
-    /// where it compares, which may take reading numbers of chunks.
+    /// A binary heap with the worst chunk at the root. The heap of the standard library cannot be used: a comparison may
+    /// have to read chunk numbers, and may fail.
     found: Vec<RankedChunk>,
-    /// Length of chunks of the current segment of which one lost against the last one by its number alone. Those that
-    /// come later have greater numbers.
+    /// Length of those chunks of the current segment of which one lost a tie with the worst kept chunk by its number. Later
+    /// chunks of this length have higher numbers.
     lost_tie_words: Option<u32>,
 }
 
 impl<'s> Top<'s> {
-    /// The best `wanted` chunks of these segments, at least one.
+    /// Collects the best `wanted` chunks of these segments, at least one.
     pub fn new(segments: &'s [Segment], wanted: usize) -> Self {
         Self { segments, wanted: wanted.max(1), found: Vec::new(), lost_tie_words: None }
     }
 
-    /// Says that chunks of another segment follow, from its first ordinal on.
+    /// Begins another segment, whose chunks follow in the order of ordinals.
     pub fn begin_segment(&mut self) {
         self.lost_tie_words = None;
     }
@@ -45,7 +45,7 @@ impl<'s> Top<'s> {
         if self.found.len() < self.wanted { f64::NEG_INFINITY } else { self.found[0].score }
     }
 
-    /// Whether chunks with no greater score need not be looked at, if all of them have this length.
+    /// True if chunks with this score or a lower one can be skipped; `words` is their length, if all have the same.
     #[inline]
     pub fn excludes(&self, score: f64, words: Option<u32>) -> bool {
         let threshold = self.threshold();
@@ -82,7 +82,7 @@ impl<'s> Top<'s> {
 
     /// Numbers and scores, best first.
     pub fn into_chunks<P: Pages>(mut self, reader: &mut PageReader<P>) -> Result<Vec<(i64, f64)>, P::Error> {
-        // So that each page is read once.
+        // Sorted so that each page is read once.
         self.found.sort_unstable_by_key(|found| (found.segment, found.ordinal));
         let mut chunks = Vec::with_capacity(self.found.len());
         for found in &mut self.found {
@@ -92,7 +92,7 @@ impl<'s> Top<'s> {
         Ok(chunks)
     }
 
-    /// Adds a chunk where there is room.
+    /// Adds a chunk; there must be room.
     fn add<P: Pages>(&mut self, mut new: RankedChunk, reader: &mut PageReader<P>) -> Result<(), P::Error> {
         let mut place = self.found.len();
         self.found.push(new);
@@ -108,7 +108,7 @@ impl<'s> Top<'s> {
         Ok(())
     }
 
-    /// Puts a chunk in place of the last one of all, before which it comes.
+    /// Replaces the worst chunk by a better one.
     fn replace_last<P: Pages>(
         &mut self,
         mut new: RankedChunk,
@@ -133,7 +133,7 @@ impl<'s> Top<'s> {
 }
 
 impl RankedChunk {
-    /// Less if it comes before another one.
+    /// Compares two chunks; less means that this one ranks before the other.
     #[inline]
     fn compare<P: Pages>(
         &mut self,

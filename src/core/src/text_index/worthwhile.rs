@@ -1,21 +1,22 @@
-//! Which segments of an index are worth a merge.
+//! Decides which segments of an index are worth merging.
 
-/// A merge takes segments that are no larger than so many times all smaller ones together, so that each chunk is written again a few
-/// times only, whatever the number of changes.
+/// A merge includes a segment if it has at most this many times the chunks of all smaller ones together. Each chunk is then
+/// rewritten only a few times, even after many changes.
 const GROWTH: u64 = 4;
 
-/// Segments of so many chunks cost little.
+/// Segments with up to this many chunks together are cheap to merge.
 const SMALL: u64 = 64;
 
-/// So many segments are worth a merge.
+/// Minimum number of segments for a merge.
 pub const WORTHWHILE_SEGMENTS: usize = 8;
 
-/// Chunks of all segments are worth a merge if one in so many was deleted.
+/// All segments are worth merging if at least one in this many chunks was deleted.
 const WORTHWHILE_DELETED: u64 = 10;
 
-/// How many segments are worth a merge, of segments with these numbers of chunks, the smallest first.
+/// How many segments are worth merging. `docs` are their numbers of chunks, in ascending order.
 ///
-/// Only the largest one that is taken is compared with those before it: the first of many segments of one size has none before it.
+/// Only the largest segment of the merge is compared with the sum of the smaller ones: the first of many segments of equal
+/// size has none before it.
 pub fn worthwhile_segments(docs: &[u64]) -> usize {
     let (mut worthwhile, mut sum) = (0, SMALL);
     for (smaller, docs) in docs.iter().enumerate() {
@@ -27,7 +28,8 @@ pub fn worthwhile_segments(docs: &[u64]) -> usize {
     worthwhile
 }
 
-/// Whether so many chunks were deleted that all segments are worth a merge: of these chunks in segments, so many are there.
+/// True if enough chunks were deleted that all segments are worth merging. `chunks` are in segments, and `there` of them
+/// still exist.
 pub fn are_many_deleted(chunks: u64, there: i64) -> bool {
     let deleted = chunks.saturating_sub(there.max(0).unsigned_abs());
     deleted > 0 && deleted.saturating_mul(WORTHWHILE_DELETED) >= chunks

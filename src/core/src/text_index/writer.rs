@@ -1,11 +1,11 @@
-//! Segments as they are written.
+//! Writes segments.
 
 use super::bytes::put_number;
 use super::dictionary::DictionaryWriter;
 use super::header::{FORMAT, Header, IndexCounts, Place};
 use super::{PAGE_BYTES, Posting, postings};
 
-/// Writes a segment, page by page. Chunks come first, in the order of ordinals, then terms in theirs.
+/// Writes a segment, page by page. The caller adds the chunks first, in the order of ordinals, then the terms in sorted order.
 pub struct SegmentWriter<S> {
     out: Out<S>,
     header: Header,
@@ -27,7 +27,7 @@ impl<E, S: FnMut(u32, &[u8]) -> Result<(), E>> Out<S> {
         let place = Place { offset: self.offset, length: bytes.len() as u32 };
         self.offset += bytes.len() as u64;
         self.buffer.extend_from_slice(bytes);
-        // A page is left, so that a short segment can follow its header.
+        // The last page stays in the buffer, so that a short segment can follow its header in page 0.
         let mut begin = 0;
         while self.buffer.len() - begin > PAGE_BYTES {
             self.pages += 1;
@@ -40,7 +40,8 @@ impl<E, S: FnMut(u32, &[u8]) -> Result<(), E>> Out<S> {
 }
 
 impl<E, S: FnMut(u32, &[u8]) -> Result<(), E>> SegmentWriter<S> {
-    /// A segment of chunks whose numbers are in this range, both ends included. Its pages go to `sink`, with their numbers; page 0 is the last.
+    /// Begins a segment of chunks whose numbers are in this range, both ends included. Its pages go to `sink`, with their
+    /// numbers; page 0 is the last.
     pub fn new(least_chunk: i64, greatest_chunk: i64, sink: S) -> Self {
         let span = greatest_chunk.wrapping_sub(least_chunk).cast_unsigned();
         let chunk_width = (u64::BITS - span.leading_zeros()).div_ceil(8) as u8;
@@ -53,7 +54,8 @@ impl<E, S: FnMut(u32, &[u8]) -> Result<(), E>> SegmentWriter<S> {
         }
     }
 
-    /// Adds a chunk of so many words, after all that are shorter or have lower numbers. Returns its ordinal.
+    /// Adds a chunk of `words` words, after all chunks that are shorter or have the same length and a lower number. Returns
+    /// its ordinal.
     pub fn chunk(&mut self, chunk: i64, words: u32) -> Result<u32, E> {
         let number = chunk.wrapping_sub(self.header.least_chunk).to_le_bytes();
         self.out.put(&number[..usize::from(self.header.chunk_width)])?;
@@ -69,13 +71,13 @@ impl<E, S: FnMut(u32, &[u8]) -> Result<(), E>> SegmentWriter<S> {
         Ok(ordinal)
     }
 
-    /// Adds a term with its postings, of which there is at least one, in the order of their ordinals.
+    /// Adds a term with its postings: at least one, sorted by ordinal.
     pub fn term(&mut self, term: &[u8], list: &[Posting]) -> Result<(), E> {
         let out = &mut self.out;
         self.dictionary.add(term, list.len() as u32, &postings::encode(list), &mut |bytes| out.put(bytes))
     }
 
-    /// Writes what is left.
+    /// Writes the rest of the segment.
     pub fn finish(self, counts: IndexCounts) -> Result<Header, E> {
         let Self { mut out, mut header, lengths, dictionary, .. } = self;
         (header.root, header.depth) = dictionary.finish(&mut |bytes| out.put(bytes))?;
@@ -96,6 +98,6 @@ impl<E, S: FnMut(u32, &[u8]) -> Result<(), E>> SegmentWriter<S> {
 }
 
 fn encode(header: &Header) -> Vec<u8> {
-    // It has nothing that could not be written.
+    // Serialising the header cannot fail.
     postcard::to_stdvec(header).unwrap_or_default()
 }

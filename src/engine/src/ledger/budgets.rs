@@ -1,5 +1,6 @@
-//! The state of budgets. It is kept here and not in a table, because a transaction does not see what other transactions, or in
-//! REPEATABLE READ it itself, have spent since it began.
+//! The state of budgets. The engine keeps it, not a table, because a transaction does not see what concurrent
+//! transactions have spent. In REPEATABLE READ it does not even see the records of its own calls, which a worker writes
+//! in another transaction.
 
 use std::collections::HashMap;
 
@@ -20,8 +21,8 @@ pub struct Budgets {
     counters: HashMap<BudgetKey, BudgetCounter>,
 }
 
-/// The label is part of the key: a budget whose row was changed to cover other calls starts anew from what is recorded of
-/// those.
+/// The label is part of the key: a budget whose row was changed to cover other calls starts again from the recorded
+/// spending of those calls.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct BudgetKey {
     database: u32,
@@ -36,7 +37,7 @@ struct BudgetCounter {
     before: Spent,
     /// Spent by calls since then.
     since: Spent,
-    /// Estimates of the calls in progress, by role. A role that has called stays, also in the next period.
+    /// Estimates of the calls in progress, by role. A role stays in the map after its first call, also in the next period.
     reserved: HashMap<u32, Spent>,
 }
 
@@ -113,15 +114,15 @@ impl BudgetKey {
         Self { database, id: budget.id, label: budget.label.clone(), period }
     }
 
-    /// Whether another key is of the same budget, in any period.
+    /// True if the other key is of the same budget, in any period.
     fn is_same_budget(&self, other: &Self) -> bool {
         self.database == other.database && self.id == other.id && self.label == other.label
     }
 }
 
 impl BudgetCounter {
-    /// Raises the counter to what is recorded, which may include calls before the engine started. Calls known here may not be
-    /// recorded yet.
+    /// Raises the counter to the recorded spending, which may include calls from before the engine started, and may
+    /// lack calls that are already counted here.
     fn include_recorded(&mut self, recorded: Spent) {
         self.before.cost = self.before.cost.max(recorded.cost - self.since.cost);
         self.before.tokens = self.before.tokens.max(recorded.tokens.saturating_sub(self.since.tokens));
@@ -134,7 +135,7 @@ impl BudgetCounter {
         let asked = taken.plus(reserved).plus(estimate);
         let refuse = |taken: String, maximum: String, more: String, reserved: String| {
             let detail = format!(
-                "The call may take {more} more, and calls under way {reserved}. The period ends at {}.",
+                "The call may take up to {more} more, and calls in progress up to {reserved}. The period ends at {}.",
                 format_time(budget.period_end)
             );
             Err(budget_spent(budget, &taken, &maximum, detail))
@@ -158,8 +159,8 @@ impl BudgetCounter {
         Ok(())
     }
 
-    /// Checks that the calls under way of one of several roles reserve no more than half of what is left, so that slow calls with large
-    /// estimates do not keep the others from calling.
+    /// If several roles share the budget, checks that the calls in progress of one role reserve no more than half of
+    /// what is left, so that slow calls with large estimates do not keep the other roles from calling.
     fn check_share(&self, budget: &Budget, role: u32, estimate: Spent) -> Result<(), Error> {
         if self.reserved.len() < 2 {
             return Ok(());
@@ -169,9 +170,9 @@ impl BudgetCounter {
         let exceeds = |own: f64, left: f64| own > left / 2.0 * (1.0 + COST_TOLERANCE);
         let refuse = |asked: String, left: String| Error::Provider {
             kind: FailureKind::BudgetSpent(budget.id),
-            message: format!("budget {} has no room for more calls of this role at once", budget.label),
+            message: format!("budget {} allows no more concurrent calls of this role", budget.label),
             detail: format!(
-                "Other roles share the budget, so the calls under way of one may take half of the {left} left; with this call they may take {asked}."
+                "Other roles share the budget, so the calls in progress of one role may take at most half of the {left} left; with this call they may take {asked}."
             ),
             hint: "Wait until they have ended, or ask for shorter answers (max_tokens).".into(),
         };
@@ -208,7 +209,7 @@ fn budget_spent(budget: &Budget, taken: &str, maximum: &str, detail: String) -> 
     }
 }
 
-/// At least two decimals, and up to six if a small price needs them.
+/// Formats a cost with at least two decimals, and up to six if a small price needs them.
 fn format_cost(cost: f64) -> String {
     let text = format!("{cost:.6}");
     let digits = text.trim_end_matches('0');

@@ -1,5 +1,5 @@
-//! The accounts of calls to providers: budgets are reserved here before a call, and the record of each call is kept here until
-//! its database's worker has written it.
+//! The accounts of calls to providers: reserves budgets before a call, and keeps the record of each call until the
+//! worker of its database has written it.
 
 mod budgets;
 
@@ -21,8 +21,8 @@ use crate::{
     mailbox::{ItemNumbers, Mailbox, MailboxItem, MailboxLimits, now_us},
 };
 
-/// Limits of the records of one database that are not written yet. Bytes are those of prompts and replies: if there is no room
-/// for those of a call, it is recorded without them.
+/// Limits of one database's unwritten records. Bytes are those of prompts and replies: a call whose prompt and reply do
+/// not fit is recorded without them.
 const LIMITS: MailboxLimits =
     MailboxLimits { count: 10_000, bytes: 32 << 20, batch_count: 500, batch_bytes: 8 << 20 };
 
@@ -52,8 +52,8 @@ impl LedgerState {
         of_database.map(|(_, count)| *count as usize).sum()
     }
 
-    /// Checks that there will be room for the record of another call of a role, so that none is lost. As in the queues of models, a
-    /// role gets no more room than stays free for others.
+    /// Checks that there will be room for the record of one more call of this role, so that no record is lost. As in
+    /// the queues of models, a role gets at most as much room as stays free for other roles.
     fn check_room(&self, database: u32, role: u32) -> Result<(), Error> {
         let mailbox = self.mailboxes.get(&database);
         let taken = mailbox.map_or(0, Mailbox::count) + self.in_progress(database);
@@ -72,9 +72,8 @@ impl LedgerState {
                 LIMITS.count
             ),
             detail: String::new(),
-            hint:
-                "They are written by the coordinator of the database: look for its lines in the server's log."
-                    .into(),
+            hint: "The coordinator of the database writes them: look for its lines in the server's log."
+                .into(),
         })
     }
 }
@@ -104,8 +103,8 @@ impl Ledger {
     /// Opens the record of a call, and reserves its estimated cost in all budgets of the account.
     ///
     /// # Errors
-    /// [`FailureKind::BudgetSpent`]; the call is recorded as failed. [`FailureKind::QueueFull`] if there is no room for its record: it is
-    /// not made.
+    /// [`FailureKind::BudgetSpent`] if a budget has no room; the call is recorded as failed. [`FailureKind::QueueFull`]
+    /// if there is no room for the call's record; the call is not made.
     pub fn open(
         self: &Arc<Self>,
         target: &Target,
@@ -157,9 +156,9 @@ impl Ledger {
         }
     }
 
-    /// Removes the records with numbers up to `written`, and passes the next ones of a database to `consumer`, as soon as
-    /// there are some, with the number of records that were lost. Records are delivered again until they are written. Only the
-    /// newest consumer of a database gets them.
+    /// Removes the records with numbers up to `written`, and passes the next ones of the database to `consumer` as soon
+    /// as there are any, with the number of records that were lost. Records are delivered again until they are written.
+    /// Only the newest consumer of a database gets them.
     pub fn take(&self, database: u32, written: u64, consumer: impl FnOnce(Vec<Call>, u64) + Send + 'static) {
         let delivery = lock(&self.state).mailbox(database).take(written, Box::new(consumer));
         if let Some(delivery) = delivery {
@@ -208,7 +207,7 @@ impl LedgerEntry {
         }
     }
 
-    /// Sets the usage up to now, which is recorded if the call is cancelled.
+    /// Sets the usage so far, which is recorded if the call is cancelled.
     pub fn set_usage(&mut self, usage: Usage) {
         if let Some(call) = &mut self.call {
             call.usage = usage;
@@ -221,7 +220,7 @@ impl LedgerEntry {
         self.close(Status::Answered, Some(usage), reply);
     }
 
-    /// Closes the record of a call that failed. Its attempts may have used tokens all the same.
+    /// Closes the record of a call that failed. Its attempts may have used tokens nevertheless.
     pub fn close_failed(mut self, kind: FailureKind, usage: Usage) {
         self.close(Status::Failed(kind), Some(usage), None);
     }

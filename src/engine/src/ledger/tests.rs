@@ -153,11 +153,9 @@ fn a_reservation_counts_until_the_call_ends() {
     let error = open(&ledger, &budgets, 1.5).err().unwrap();
     assert_eq!(error.kind(), FailureKind::BudgetSpent(3));
     assert_eq!(error.to_string(), "budget 3 of role \"web\" is spent: 8.00 of 10.00");
-    assert!(
-        error
-            .detail()
-            .starts_with("The call may take 1.50 more, and calls under way 1.50. The period ends at 2")
-    );
+    assert!(error.detail().starts_with(
+        "The call may take up to 1.50 more, and calls in progress up to 1.50. The period ends at 2"
+    ));
     first.close_answered(used(0.25), "");
     let second = open(&ledger, &budgets, 1.5).unwrap();
     second.close_answered(used(1.75), "");
@@ -171,11 +169,11 @@ fn a_reservation_counts_until_the_call_ends() {
 fn what_came_to_be_on_record_is_not_counted_twice() {
     let ledger = Arc::new(Ledger::default());
     open(&ledger, &[budget(10.0, 4.0)], 1.0).unwrap().close_answered(used(1.0), "");
-    // By now the call is written down; another snapshot has it or not.
+    // The call's record is written by now; the snapshot of a caller may or may not include it.
     drop(open(&ledger, &[budget(10.0, 5.0)], 5.0).unwrap());
     drop(open(&ledger, &[budget(10.0, 4.0)], 5.0).unwrap());
     assert!(open(&ledger, &[budget(10.0, 5.0)], 5.1).is_err());
-    // Calls that were on record before the budget was first seen, and were not seen then.
+    // Calls recorded before the budget was first reserved, which that snapshot did not include.
     assert!(open(&ledger, &[budget(10.0, 9.0)], 1.1).is_err());
 }
 
@@ -259,7 +257,7 @@ fn a_call_whose_record_would_be_lost_is_refused() {
     let refusal = call(10).err().unwrap();
     assert_eq!(refusal.kind(), FailureKind::QueueFull);
     assert!(refusal.to_string().contains("the record of calls is full"), "{refusal}");
-    // Calls that are refused by a budget are recorded, too.
+    // Calls that a budget refuses are recorded, too.
     let mut others = 0;
     while open_as(&ledger, 11, &[budget(1.0, 1.0)]).is_err_and(|error| error.kind() != FailureKind::QueueFull)
     {
@@ -311,7 +309,7 @@ fn calls_of_one_of_several_roles_reserve_half_of_what_is_left() {
     drop(slow);
     drop(open_tokens(10, &tokens, 500).unwrap());
 
-    // Roles of the period before count, too: whoever calls first in a new one does not take all of it.
+    // Roles of the previous period count, too: the first role that calls in a new period cannot take all of it.
     let next = Budget { period_start: tokens.period_end, period_end: tokens.period_end + 3600, ..tokens };
     assert!(open_tokens(10, &next, 501).is_err());
 

@@ -52,7 +52,7 @@ pub enum Pooling {
 }
 
 impl Pooling {
-    /// As written in the manifest.
+    /// The name in the manifest.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mean => "mean",
@@ -74,7 +74,7 @@ impl Manifest {
     /// The manifest in `json`.
     ///
     /// # Errors
-    /// What is wrong, for the user.
+    /// A message for the user that says what is wrong.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let manifest: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if manifest.dimensions == 0 || manifest.max_tokens < 3 {

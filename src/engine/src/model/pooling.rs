@@ -1,4 +1,4 @@
-//! From token states to one embedding per text.
+//! Pools token states into one embedding per text.
 
 use super::manifest::Pooling;
 
@@ -67,8 +67,8 @@ fn scale_to_one(vector: &mut [f32]) {
     vector.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
 }
 
-/// Similarity of two vectors over the values that both have: their cosine if they are of equal length, else less, and 1 only
-/// for equal vectors. The formula is 1 - |a - b|² / 2|a||b|.
+/// Similarity of two vectors over the values that both have: their cosine if their norms are equal, otherwise less; 1
+/// only for equal vectors. The formula is 1 - |a - b|² / 2|a||b|.
 pub fn agreement(a: &[f32], b: &[f32]) -> f64 {
     let square = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
     let common = a.len().min(b.len());
@@ -110,7 +110,7 @@ mod tests {
         assert!(pool(states, &[2], 2, Pooling::Mean, false).unwrap_err().contains("actual [1, 2, 4]"));
     }
 
-    /// OpenVINO was seen to answer with the shape of an earlier batch when it had no memory left.
+    /// When OpenVINO ran out of memory, it returned the shape of an earlier batch.
     #[test]
     fn another_width_than_the_batch_has_is_refused() {
         for length in [3, 5] {

@@ -1,12 +1,15 @@
-//! From a text to the tokens that a model reads.
+//! Turns a text into the tokens that a model reads.
 
+use serde::Deserialize;
 use tokenizers::{Tokenizer, TruncationDirection};
 
-/// A model's tokenizer with its limit.
+/// A model's tokenizer with its token limit.
 pub struct TextEncoder {
     tokenizer: Tokenizer,
     special_tokens: usize,
     max_tokens: usize,
+    /// What stands for characters that the vocabulary does not have.
+    unknown: Option<u32>,
 }
 
 /// The tokens of one text, cut to the model's limit.
@@ -14,10 +17,25 @@ pub struct TextEncoder {
 pub struct EncodedText {
     /// Vocabulary indexes, special tokens included.
     pub ids: Vec<u32>,
-    /// Which of two sentences a token belongs to; zeros if there is only one.
+    /// The number of the sentence that each token belongs to, 0 or 1; zeros if there is only one sentence.
     pub types: Vec<u32>,
-    /// Number of tokens before the cut. Of a text far beyond the limit this is only a lower bound above the limit.
+    /// Number of tokens before the cut. For a text far beyond the limit it is only a lower bound, which is above the limit.
     pub tokens_before_cut: u32,
+    /// Whether at least half of the tokens, special tokens left out, stand for characters that the vocabulary does not have.
+    pub is_unknown: bool,
+}
+
+/// The part of `tokenizer.json` that says which token stands for unknown characters: by its text or its index, as the kind of model
+/// has it.
+#[derive(Deserialize)]
+struct TokenizerFile {
+    model: VocabularyPart,
+}
+
+#[derive(Deserialize)]
+struct VocabularyPart {
+    unk_token: Option<String>,
+    unk_id: Option<u32>,
 }
 
 impl TextEncoder {
@@ -34,7 +52,10 @@ impl TextEncoder {
         if special_tokens >= max_tokens {
             return Err(format!("{special_tokens} special tokens leave no room in {max_tokens}"));
         }
-        Ok(Self { tokenizer, special_tokens, max_tokens })
+        let file: TokenizerFile = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let by_text = |text: String| tokenizer.token_to_id(&text);
+        let unknown = file.model.unk_id.or_else(|| file.model.unk_token.and_then(by_text));
+        Ok(Self { tokenizer, special_tokens, max_tokens, unknown })
     }
 
     /// Special tokens that are added to each text.
@@ -50,7 +71,7 @@ impl TextEncoder {
         let encoding = self.tokenizer.encode(text, false).map_err(|error| error.to_string())?;
         let first = starts.len();
         starts.extend(encoding.get_offsets().iter().map(|&(from, to)| {
-            // Some tokenizers count the space before a word to its first token.
+            // Some tokenizers include the space before a word in its first token.
             let token = text.get(from..to).unwrap_or_default();
             let space = token.len() - token.trim_start().len();
             if space < token.len() { from + space } else { from }
@@ -89,23 +110,26 @@ impl TextEncoder {
         if encoding.len() > room {
             encoding.truncate(room, 0, TruncationDirection::Right);
         }
+        let unknown = encoding.get_ids().iter().filter(|id| Some(**id) == self.unknown).count();
+        let is_unknown = unknown > 0 && 2 * unknown >= encoding.len();
         let encoding =
             self.tokenizer.post_process(encoding, None, true).map_err(|error| error.to_string())?;
         Ok(EncodedText {
             ids: encoding.get_ids().to_vec(),
             types: encoding.get_type_ids().to_vec(),
             tokens_before_cut,
+            is_unknown,
         })
     }
 }
 
-/// More bytes than a token of ordinary text has in any language, so that the first clip is nearly always enough.
+/// Longer than a token of ordinary text in any language, so that the first clip is nearly always enough.
 const BYTES_PER_TOKEN: usize = 16;
-/// How far back a clip looks for a space. Longer than the longest word that WordPiece looks into (100 characters), so
-/// that a word cut in two is an unknown word with or without its rest.
+/// How far back a clip looks for a space, bytes. Longer than the longest word that WordPiece looks into (100
+/// characters), so that a word cut in two is an unknown word with or without its rest.
 const CLIP_SLACK: usize = 1024;
 
-/// The head of `text`, at most `limit` bytes, up to a space if there is one near.
+/// The beginning of `text`, at most `limit` bytes, cut at a space if there is one within [`CLIP_SLACK`].
 fn clip_at_space(text: &str, limit: usize) -> &str {
     if text.len() <= limit {
         return text;
@@ -121,6 +145,20 @@ fn clip_at_space(text: &str, limit: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_of_characters_that_the_model_lacks_is_unknown() {
+        let json = include_bytes!("../../tests/fixtures/tiny-model/tokenizer.json");
+        let encoder = TextEncoder::new(json, 16).unwrap();
+        let is_unknown = |text| encoder.encode(text).unwrap().is_unknown;
+        let hexadecimal = "0a".repeat(60);
+        for text in ["ประเทศ", "ไทย มี", "a 😀", &hexadecimal] {
+            assert!(is_unknown(text), "{text}");
+        }
+        for text in ["", "a cat", "a cat sat 😀"] {
+            assert!(!is_unknown(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_clip_ends_before_a_space() {

@@ -1,36 +1,31 @@
 //! One call of a provider: its permit, its attempts, its deadline, its record.
 
+mod attempts;
 mod errors;
 mod tokens;
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant as Clock, SystemTime},
+    time::{Duration, Instant as Clock},
 };
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use ragstone_core::{
     protocol::Caller,
     provider::{Account, Secret, Spent, Target, Usage},
 };
-use reqwest::{
-    Client, Request, Response, Url,
-    header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION},
-};
+use reqwest::{Client, Response, Url};
 use tokio::time::Instant;
 
-pub use self::tokens::{TokenCounts, estimate_tokens};
+pub use self::{
+    attempts::AttemptError,
+    tokens::{TokenCounts, estimate_tokens},
+};
 use super::{
-    client::{self, TransportError},
     key,
     rate_limit::{Permit, RateLimiter},
-    refusal::{Refusal, retry_after},
     shared::Calls,
     url,
-    wire::{
-        self,
-        protocol::{Protocol, WireRequest},
-    },
+    wire::{self, protocol::Protocol},
 };
 use crate::{failure::Error, ledger::LedgerEntry, lock::lock};
 
@@ -45,11 +40,11 @@ pub struct ProviderCall {
     key: Option<Secret>,
     client: Client,
     rate_limiter: Arc<RateLimiter>,
-    /// Who has the call's turns.
+    /// The role that takes turns for the call.
     caller: Caller,
     begin: Clock,
     timeout: Duration,
-    /// None if each request has a deadline of its own.
+    /// `None` if each request has its own deadline.
     deadline: Option<Instant>,
     entry: Mutex<Option<LedgerEntry>>,
     progress: Mutex<CallProgress>,
@@ -75,7 +70,7 @@ enum CallPhase {
     AnswerBody,
 }
 
-/// What is recorded of a call before it begins.
+/// What the record of a call holds before the call begins.
 pub struct NewCall<'a> {
     /// The provider's name of the model.
     pub model: &'a str,
@@ -83,16 +78,16 @@ pub struct NewCall<'a> {
     pub account: &'a Account,
     /// Estimated tokens.
     pub estimate: TokenCounts,
-    /// What the server's timeout is for.
+    /// What the server's timeout limits.
     pub timed: Timed,
 }
 
-/// What a timeout is for.
+/// What a timeout limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timed {
-    /// The call, with its wait for turns.
+    /// The whole call, including its wait for turns.
     Call,
-    /// Each request, from its turn on: how many there are, and how many of others go before them, is the caller's affair.
+    /// Each request, from its turn on. The number of requests and their wait for turns are not limited.
     EachRequest,
 }
 
@@ -141,10 +136,11 @@ impl ProviderCall {
         })
     }
 
-    /// Runs `work` until the deadline if the call has one, and closes the call's record. `reply` picks the part of the answer that is recorded.
+    /// Runs `work` until the deadline if the call has one, and closes the call's record. `reply` picks the part of the
+    /// answer that is recorded.
     ///
     /// # Errors
-    /// Those of the work, or the deadline has passed.
+    /// Errors of `work`; the deadline has passed.
     pub async fn run<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,
@@ -164,12 +160,12 @@ impl ProviderCall {
         result.map(|answer| (answer, usage))
     }
 
-    /// The deadline of the call, or of a request that has its turn now.
+    /// The deadline of the call, or of a request whose turn is now.
     fn deadline(&self) -> Instant {
         self.deadline.unwrap_or_else(|| Instant::now() + self.timeout)
     }
 
-    /// Waits for a part of a request, no longer than its deadline.
+    /// Waits for a part of a request, at most until the request's deadline.
     ///
     /// # Errors
     /// The deadline has passed.
@@ -199,117 +195,11 @@ impl ProviderCall {
         }
     }
 
-    /// Records that the provider is asked once more.
+    /// Records another attempt.
     pub fn record_retry(&self) {
         lock(&self.progress).retries += 1;
         if let Some(entry) = lock(&self.entry).as_mut() {
             entry.record_retry();
-        }
-    }
-
-    /// Sends a request, again if it fails transiently, and returns the head of the answer. `estimate` is the number of
-    /// tokens that it takes, approximately.
-    ///
-    /// # Errors
-    /// The provider cannot be reached, refuses, or wants to be asked again only after the deadline.
-    pub async fn post(&self, request: WireRequest, estimate: TokenCounts) -> Result<ProviderAnswer, Error> {
-        let json = request.body;
-        let body = run_by_size(estimate.input * 4, move || serde_json::to_vec(&json)).await?;
-        let request =
-            self.build_request(&request.path, body.map_err(|error| Error::Internal(error.to_string()))?)?;
-        let mut delays = ExponentialBuilder::default()
-            .with_jitter()
-            .with_min_delay(MIN_RETRY_DELAY)
-            .with_max_delay(MAX_RETRY_DELAY)
-            .with_max_times(self.target.limits.retries as usize)
-            .build();
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let failed = match self.attempt(&request, estimate).await? {
-                Ok(answer) => return Ok(answer),
-                Err(failed) => failed,
-            };
-            let (error, is_transient, retry_after) = match failed {
-                AttemptError::Refused(refusal) => {
-                    (self.refused(&refusal, attempts), refusal.is_transient(), refusal.retry_after)
-                }
-                AttemptError::Transport(TransportError { error, is_transient }) => {
-                    (error, is_transient, None)
-                }
-            };
-            let Some(delay) = delays.next().filter(|_| is_transient) else { return Err(error) };
-            let delay =
-                retry_after.map_or(delay, |after| after.saturating_add(delay.min(MIN_RETRY_DELAY) / 4));
-            if delay >= self.deadline().saturating_duration_since(Instant::now()) {
-                return Err(error);
-            }
-            self.record_retry();
-            tokio::time::sleep(delay).await;
-        }
-    }
-
-    fn build_request(&self, path: &str, body: Vec<u8>) -> Result<Request, Error> {
-        let mut request =
-            self.client.post(url::join(&self.base, path)).header(CONTENT_TYPE, "application/json");
-        for (name, value) in self.wire.headers() {
-            request = request.header(*name, *value);
-        }
-        if let Some(key) = &self.key {
-            let (name, value) = self.wire.key_header(&self.base, &key.0);
-            request = request.header(HeaderName::from_static(name), secret_header(&value)?);
-        }
-        request.body(body).build().map_err(|_| Error::Internal("a request that cannot be written".into()))
-    }
-
-    /// One attempt. The outer error ends the call, the inner one allows another attempt.
-    async fn attempt(
-        &self,
-        request: &Request,
-        estimate: TokenCounts,
-    ) -> Result<Result<ProviderAnswer, AttemptError>, Error> {
-        self.set_phase(CallPhase::Permit);
-        let (caller, limits) = (self.caller, &self.target.limits);
-        let permit = self.rate_limiter.acquire(caller, limits, estimate.sum(), || self.deadline()).await;
-        let permit = permit.map_err(|exceeded| self.rate_limited(&exceeded))?;
-        self.set_phase(CallPhase::AnswerHead);
-        let request =
-            request.try_clone().ok_or(Error::Internal("a request that cannot be repeated".into()))?;
-        self.set_pending_tokens(TokenCounts { output: 0, ..estimate });
-        match self.in_time(self.client.execute(request)).await? {
-            Ok(response) if response.status().is_success() => {
-                self.set_phase(CallPhase::AnswerBody);
-                Ok(Ok(ProviderAnswer { response, permit }))
-            }
-            Ok(response) => {
-                permit.record_tokens(0);
-                self.set_pending_tokens(TokenCounts::default());
-                Ok(Err(AttemptError::Refused(self.in_time(self.read_refusal(response)).await?)))
-            }
-            Err(error) => {
-                self.set_pending_tokens(TokenCounts::default());
-                Ok(Err(AttemptError::Transport(client::transport_error(&self.target, &error))))
-            }
-        }
-    }
-
-    async fn read_refusal(&self, mut response: Response) -> Refusal {
-        let mut body = Vec::new();
-        while let Ok(Some(bytes)) = response.chunk().await {
-            body.extend_from_slice(&bytes);
-            if body.len() > MAX_REFUSAL_BYTES {
-                break;
-            }
-        }
-        let status = response.status();
-        let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
-        let host =
-            location.and_then(|url| self.base.join(url.to_str().ok()?).ok()?.host_str().map(str::to_owned));
-        Refusal {
-            status: status.as_u16(),
-            retry_after: retry_after(response.headers(), SystemTime::now()),
-            redirect: host,
-            ..Refusal::of_body(&body)
         }
     }
 
@@ -352,27 +242,15 @@ impl ProviderCall {
     }
 }
 
-/// How an attempt failed.
-enum AttemptError {
-    Refused(Refusal),
-    Transport(TransportError),
-}
-
-/// Delay before the first retry.
-const MIN_RETRY_DELAY: Duration = Duration::from_millis(250);
-/// Upper limit of the delay, which doubles with each retry.
-const MAX_RETRY_DELAY: Duration = Duration::from_secs(20);
 /// A day: keeps the deadline within the range of the clock.
 const MAX_TIMEOUT_MS: u64 = 24 * 3600 * 1000;
-/// How much of an error's body is read.
-const MAX_REFUSAL_BYTES: usize = 64 << 10;
 /// Upper limit of the buffer that is allocated by the announced length alone.
 const MAX_INITIAL_BUFFER_BYTES: u64 = 1 << 20;
 
-/// Maximum size of JSON that is read or written in the thread that serves the sockets; it takes about a millisecond.
+/// Maximum bytes of JSON that are read or written in the thread that serves the sockets; that takes about a millisecond.
 const MAX_INLINE_JSON_BYTES: u64 = 1 << 20;
 
-/// Runs `work` on `bytes` bytes of JSON: here if they are few, else in a blocking thread.
+/// Runs `work` on JSON of `bytes` bytes: here if it is short, otherwise in a blocking thread.
 ///
 /// # Errors
 /// The work panicked.
@@ -384,11 +262,4 @@ pub async fn run_by_size<T: Send + 'static>(
         return Ok(work());
     }
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.to_string()))
-}
-
-fn secret_header(value: &str) -> Result<HeaderValue, Error> {
-    let mut value =
-        HeaderValue::from_str(value).map_err(|_| Error::Internal("a key that no header can hold".into()))?;
-    value.set_sensitive(true);
-    Ok(value)
 }

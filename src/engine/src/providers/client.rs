@@ -35,7 +35,7 @@ impl HttpClients {
     /// The client for this target.
     ///
     /// # Errors
-    /// The system has no randomness, or the environment names a proxy that is none.
+    /// The system has no source of randomness, or the environment names a proxy that is not valid.
     pub async fn get(&self, target: &Target, base: &Url) -> Result<Client, Error> {
         let key = (target.limits.connect_timeout_ms, is_loopback(base));
         if let Some(client) = lock(&self.clients).get(&key) {
@@ -67,9 +67,9 @@ impl HttpClients {
 /// Limits the memory of a process in which a server's timeout is changed again and again.
 const MAX_CLIENTS: usize = 64;
 
-/// All calls to a host that speaks HTTP/2 share a connection, so that hundreds of sessions need one handshake and not one each.
-/// If calls wait and nothing arrives during this interval, and nothing again after a ping, the connection is closed as dead:
-/// otherwise all later calls would wait for it as well.
+/// All calls to a host that speaks HTTP/2 share a connection, so that hundreds of sessions need a single handshake. If
+/// calls wait and nothing arrives during this interval, nor within another one after a ping, the connection is closed
+/// as dead; otherwise all later calls would wait for it as well.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long an idle connection is kept. Many providers close it after a minute or two.
@@ -141,7 +141,7 @@ impl Resolve for DnsResolver {
     }
 }
 
-/// The host name has no address.
+/// The error of a host name without an address.
 #[derive(Debug)]
 struct ResolveError(io::Error);
 
@@ -161,7 +161,7 @@ pub struct TransportError {
     pub is_transient: bool,
 }
 
-/// Why there was no answer, in words that name neither address nor key.
+/// Why there was no answer. The message names neither address nor key.
 pub fn transport_error(target: &Target, error: &reqwest::Error) -> TransportError {
     let name = &target.name;
     let cause = cause(error);

@@ -1,78 +1,116 @@
-//! From a prompt to the answer of a language model.
+//! Sends a prompt to a language model and returns its answer.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::{Arc, Mutex};
 
-use futures_util::StreamExt;
 use ragstone_core::{
     failure::FailureKind,
-    protocol::Response,
+    protocol::{Caller, Response},
     provider::{Completion, Message, Prompt, Role},
 };
 use reqwest::header::CONTENT_TYPE;
-use sse_stream::SseByteStream;
+use serde_json::{Value, json};
 
 use super::{
-    call::{NewCall, ProviderAnswer, ProviderCall, Timed, TokenCounts, estimate_tokens, run_by_size},
-    rate_limit::Permit,
+    answer_stream::{AnswerStream, DeltaSink},
+    call::{
+        AttemptError, NewCall, ProviderAnswer, ProviderCall, Timed, TokenCounts, estimate_tokens, run_by_size,
+    },
+    known_models::{KnownModels, outline},
+    refusal::Refusal,
     request::CompletionRequest,
-    schema::{Schema, SchemaErrors},
+    schema::{Schema, SchemaErrors, Workplace},
     shared::Calls,
     wire::{
         protocol::CompletionParams,
-        reply::{CompletionReply, MAX_TOOL_CALLS, ReplyBuilder},
+        reply::{CompletionReply, MAX_TOOL_CALLS},
+        thoughts::{ThoughtFilter, without_thoughts},
     },
 };
-use crate::{failure::Error, outbox::Outbox};
+use crate::{failure::Error, lock::lock, outbox::Outbox};
 
-/// Calls a language model, sends the pieces of its answer if they are wanted, and returns the whole answer.
+/// Calls a language model, sends the pieces of its answer if the client wants them, and returns the whole answer.
 ///
 /// # Errors
-/// Those of the call.
+/// Errors of the call.
 pub async fn complete(
     calls: &Calls,
     outbox: &Arc<Outbox>,
     id: u64,
     request: CompletionRequest,
 ) -> Result<Response, Error> {
-    let CompletionRequest { target, prompt, account, stream } = request;
+    let CompletionRequest { target, mut prompt, account, stream } = request;
+    let fingerprint = target.fingerprint(&prompt.model, None);
+    for message in &mut prompt.messages {
+        message.own = message.own.take().and_then(|own| unsealed(&own, &fingerprint));
+    }
+    let caller = Caller { database: target.database, role: account.role };
     let schema = match &prompt.schema {
-        Some(schema) => Some(Schema::read(schema.clone()).await?),
+        Some(schema) => {
+            Some(Schema::read(Workplace::new(&calls.schema_turns, caller), schema.clone()).await?)
+        }
         None => None,
     };
     let new =
         NewCall { model: &prompt.model, account: &account, estimate: estimate(&prompt), timed: Timed::Call };
-    let text = || serde_json::to_string(&prompt.messages).unwrap_or_default();
+    let text = || logged(&prompt.messages);
     let call = ProviderCall::open(calls, target, new, text).await?;
     let deltas = stream.then(|| DeltaSink { outbox: outbox.clone(), id });
-    let completion = CompletionCall { call: &call, schema, deltas };
+    let completion = CompletionCall {
+        call: &call,
+        schema,
+        deltas,
+        known_models: &calls.known_models,
+        fingerprint: fingerprint.clone(),
+        left_out: Mutex::default(),
+    };
     let (reply, usage) = call.run(completion.run(&prompt), |reply: &CompletionReply| &reply.content).await?;
+    let left_out = completion.left_out.into_inner().unwrap_or_default();
     let tool_calls =
         (!reply.tool_calls.is_empty()).then(|| serde_json::Value::from(reply.tool_calls).to_string());
-    let completion =
-        Completion { content: reply.content, tool_calls, finish_reason: reply.finish_reason, usage };
+    let own = reply.own.map(|own| json!({ FROM: fingerprint, PARTS: own }).to_string());
+    let completion = Completion {
+        content: reply.content,
+        tool_calls,
+        finish_reason: reply.finish_reason,
+        usage,
+        own,
+        left_out,
+    };
     Ok(Response::Completed(Box::new(completion)))
+}
+
+/// The model to which a message's own parts belong.
+const FROM: &str = "from";
+const PARTS: &str = "parts";
+
+/// The own parts of a message, if they are from this model.
+fn unsealed(own: &str, fingerprint: &str) -> Option<String> {
+    let own: Value = serde_json::from_str(own).ok()?;
+    (own[FROM] == fingerprint).then(|| own[PARTS].to_string())
+}
+
+/// The messages as JSON for the record of the call, without signatures.
+fn logged(messages: &[Message]) -> String {
+    let mut messages = json!(messages);
+    for message in messages.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        message.remove("own");
+    }
+    messages.to_string()
 }
 
 /// Estimated tokens of an answer if the prompt sets no maximum.
 const DEFAULT_OUTPUT_TOKENS: u32 = 1024;
-
-/// Where the pieces of a streamed answer are sent.
-struct DeltaSink {
-    outbox: Arc<Outbox>,
-    id: u64,
-}
-
-impl DeltaSink {
-    fn send(&self, text: String) {
-        self.outbox.send_piece(self.id, Response::Piece(text));
-    }
-}
 
 /// A call to a language model, with the schema that its answer has to meet.
 struct CompletionCall<'a> {
     call: &'a ProviderCall,
     schema: Option<Schema>,
     deltas: Option<DeltaSink>,
+    known_models: &'a KnownModels,
+    /// The key of the model among the known ones.
+    fingerprint: String,
+    /// Members that were left out or replaced, since the model has refused them in this call.
+    left_out: Mutex<Vec<String>>,
 }
 
 impl CompletionCall<'_> {
@@ -88,8 +126,9 @@ impl CompletionCall<'_> {
             Ok(reply) => return Ok(reply),
             Err(unmet) => unmet,
         };
-        // Text that was streamed cannot be taken back, and an answer that was too long would be cut at the same place.
-        if self.deltas.is_some() || reply.finish_reason == "length" {
+        // Text that was streamed cannot be taken back, and an answer that was too long would be cut at the same place again.
+        // Nor does a provider change its mind about what it refuses.
+        if self.deltas.is_some() || matches!(reply.finish_reason.as_str(), "length" | "content_filter") {
             return Err(self.schema_not_met(&reply, &errors));
         }
         self.call.record_retry();
@@ -103,6 +142,9 @@ impl CompletionCall<'_> {
     fn schema_not_met(&self, reply: &CompletionReply, errors: &SchemaErrors) -> Error {
         let hint = match reply.finish_reason.as_str() {
             "length" => "The answer was cut: raise max_tokens.",
+            "content_filter" => {
+                "The provider has refused or filtered the answer: change the prompt, or use another model."
+            }
             _ => "Describe in the prompt what is wanted, simplify the schema, or use another model.",
         };
         Error::Provider {
@@ -113,29 +155,23 @@ impl CompletionCall<'_> {
         }
     }
 
-    /// Sends one prompt and reads its answer, streamed or not.
+    /// Sends one prompt and reads its answer, streamed or not. Members of the request that the model refuses are left out or
+    /// replaced, and remembered.
     async fn ask(&self, prompt: &Prompt) -> Result<CompletionReply, Error> {
-        let call = self.call;
+        let (call, estimate) = (self.call, estimate(prompt));
         let params = CompletionParams { base: &call.base, prompt, stream: self.deltas.is_some() };
-        let request = call.wire.completion_request(&params)?;
-        let estimate = estimate(prompt);
-        let mut answer = call.post(request, estimate).await?;
-        let reply: CompletionReply = match &self.deltas {
-            Some(deltas) if is_stream(&answer) => {
-                let (reply, permit) = self.read_stream(answer, deltas, estimate.input).await?;
-                self.record_tokens(&reply, estimate, &permit);
-                reply
-            }
-            deltas => {
-                let body = call.read_body(&mut answer).await?;
-                let wire = call.wire;
-                let reply = run_by_size(body.len() as u64, move || wire.parse_completion(&body)).await?;
-                let reply = reply.map_err(|error| call.reply_error(error))?;
-                self.record_tokens(&reply, estimate, &answer.permit);
-                if let Some(deltas) = deltas.as_ref().filter(|_| !reply.content.is_empty()) {
-                    deltas.send(reply.content.clone());
+        let reply = loop {
+            let known = self.known_models.get(&self.fingerprint);
+            let mut request = call.wire.completion_request(&params)?;
+            known.adapt(&mut request.body, prompt.schema.as_deref());
+            let sent = outline(&request.body);
+            let read = |answer| self.read(answer, estimate, known.thinks_unopened);
+            match call.exchange(request, estimate, read).await {
+                Ok(reply) => break reply,
+                Err(AttemptError::Refused(refusal, _)) if !refusal.began && self.learn(&refusal, &sent) => {
+                    call.record_retry();
                 }
-                reply
+                Err(failed) => return Err(call.attempt_error(failed)),
             }
         };
         if reply.tool_calls.len() > MAX_TOOL_CALLS {
@@ -144,81 +180,60 @@ impl CompletionCall<'_> {
         Ok(reply)
     }
 
-    fn record_tokens(&self, reply: &CompletionReply, estimate: TokenCounts, permit: &Permit) {
-        let seen = TokenCounts { output: estimate_tokens(reply.content.len()), ..estimate };
-        let tokens = reply.tokens.map_or(seen, |(input, output)| estimate.reported(input, output));
-        self.call.record_tokens(tokens);
-        permit.record_tokens(tokens.sum());
+    /// Whether the refusal has taught how the next request is to differ.
+    fn learn(&self, refusal: &Refusal, sent: &Value) -> bool {
+        let learnt = self.known_models.learn(&self.fingerprint, |model| model.learn_refusal(refusal, sent));
+        lock(&self.left_out).extend(learnt.iter().map(|name| (*name).to_owned()));
+        !learnt.is_empty()
     }
 
-    /// Reads a streamed answer to its end, and sends each piece when it arrives.
-    async fn read_stream(
+    async fn read(
         &self,
-        answer: ProviderAnswer,
-        deltas: &DeltaSink,
-        input: u64,
-    ) -> Result<(CompletionReply, Permit), Error> {
+        mut answer: ProviderAnswer,
+        estimate: TokenCounts,
+        thinks_unopened: bool,
+    ) -> Result<CompletionReply, AttemptError> {
         let call = self.call;
-        let ProviderAnswer { response, permit } = answer;
-        let limit = call.target.limits.max_reply_bytes;
-        let mut bytes = 0;
-        let body = response.bytes_stream().map(move |chunk| {
-            let chunk = chunk.map_err(|_| StreamError::Lost)?;
-            bytes += chunk.len() as u64;
-            if bytes > limit { Err(StreamError::TooLong) } else { Ok(chunk) }
-        });
-        let mut events = SseByteStream::new(body.boxed());
-        let mut reply = ReplyBuilder::default();
-        while let Some(event) = events.next().await {
-            let event = event.map_err(|error| self.stream_error(&error))?;
-            let Some(data) = event.data.filter(|data| !data.is_empty()) else { continue };
-            let text = call.wire.parse_event(&mut reply, &data).map_err(|error| call.reply_error(error))?;
-            if !text.is_empty() {
-                deltas.send(text);
-                let output = estimate_tokens(reply.content.len());
-                call.set_pending_tokens(TokenCounts { input, output });
+        let (mut reply, permit) = match &self.deltas {
+            Some(deltas) if is_stream(&answer) => {
+                let filter = ThoughtFilter::new(thinks_unopened);
+                AnswerStream { call, deltas, filter, input: estimate.input, began: false }
+                    .read(answer)
+                    .await?
             }
-            if reply.done {
-                // The connection can be used again once the rest of the body is read, for which the client need not wait.
-                tokio::spawn(tokio::time::timeout(STREAM_DRAIN_TIMEOUT, async move {
-                    while events.next().await.is_some() {}
-                }));
-                return Ok((reply.finish(), permit));
+            deltas => {
+                let body = call.read_body(&mut answer).await?;
+                let wire = call.wire;
+                let reply = run_by_size(body.len() as u64, move || wire.parse_completion(&body)).await?;
+                let reply = reply.map_err(|error| call.reply_failed(error, false))?;
+                if let Some(deltas) = deltas {
+                    let text = without_thoughts(reply.content.clone()).0;
+                    if !text.is_empty() {
+                        deltas.send(text);
+                    }
+                }
+                (reply, answer.permit)
             }
+        };
+        let tokens = reply.counted(estimate);
+        call.record_tokens(tokens);
+        permit.record_tokens(tokens.sum());
+        let (content, unopened) = without_thoughts(reply.content);
+        reply.content = content;
+        if unopened && !thinks_unopened {
+            self.known_models.learn(&self.fingerprint, |model| model.thinks_unopened = true);
         }
-        if reply.finish_reason.is_some() { Ok((reply.finish(), permit)) } else { Err(call.broken_off()) }
-    }
-
-    fn stream_error(&self, error: &sse_stream::Error) -> Error {
-        let call = self.call;
-        match error {
-            sse_stream::Error::Body(cause) => match cause.downcast_ref() {
-                Some(StreamError::TooLong) => call.too_long(),
-                _ => call.broken_off(),
-            },
-            _ => call.malformed("an event stream that is not UTF-8 text".into()),
-        }
+        Ok(reply)
     }
 }
 
-/// Why a stream ends before its last event.
-#[derive(Debug, thiserror::Error)]
-enum StreamError {
-    #[error("the connection was lost")]
-    Lost,
-    #[error("more bytes than allowed")]
-    TooLong,
-}
-
-/// How long to read a stream after its last event.
-const STREAM_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-
+/// Whether an answer is an event stream. Services that do not stream send JSON instead, under any name.
 fn is_stream(answer: &ProviderAnswer) -> bool {
     let kind = answer.response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    !kind.is_some_and(|kind| kind.starts_with("application/json"))
+    kind.is_some_and(|kind| kind.to_ascii_lowercase().contains("event-stream"))
 }
 
-/// The conversation with the answer, and with what is wrong with it.
+/// The conversation extended by the answer and by a message that says what is wrong with it.
 fn corrected(prompt: &Prompt, reply: CompletionReply, errors: &SchemaErrors) -> Prompt {
     let mut corrected = prompt.clone();
     corrected.messages.push(Message::new(Role::Assistant, reply.content));

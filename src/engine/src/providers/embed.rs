@@ -1,4 +1,4 @@
-//! From texts to the vectors of a provider's embedding model.
+//! Embeds texts with a provider's embedding model.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use ragstone_core::protocol::{Response, Vectors};
 use ragstone_core::provider::MAX_EMBEDDING_BYTES;
 
 use super::{
-    call::{NewCall, ProviderCall, Timed, TokenCounts, estimate_tokens, run_by_size},
+    call::{NewCall, ProviderAnswer, ProviderCall, Timed, TokenCounts, estimate_tokens, run_by_size},
     request::EmbeddingRequest,
     shared::Calls,
     wire::{protocol::EmbeddingParams, reply::EmbeddingReply},
@@ -17,7 +17,7 @@ use crate::failure::Error;
 /// The embeddings of the texts, in their order.
 ///
 /// # Errors
-/// Those of the call.
+/// Errors of the call.
 pub async fn embed(calls: &Calls, request: EmbeddingRequest) -> Result<Response, Error> {
     let EmbeddingRequest { target, model, dimensions, kind, texts, account } = request;
     let mut vectors = Vectors {
@@ -50,10 +50,10 @@ pub async fn embed(calls: &Calls, request: EmbeddingRequest) -> Result<Response,
 }
 
 /// Maximum number of requests that one call has in progress; the provider's own limit may be lower.
-const MAX_CONCURRENT_BATCHES: u32 = 8;
+const MAX_CONCURRENT_BATCHES: usize = 8;
 
 async fn embed_in_batches(call: &ProviderCall, params: &EmbeddingParams<'_>) -> Result<Vec<Vec<f32>>, Error> {
-    let concurrency = call.target.limits.concurrency.clamp(1, MAX_CONCURRENT_BATCHES) as usize;
+    let concurrency = call.target.limits.concurrency_of_one_role().min(MAX_CONCURRENT_BATCHES);
     let batches = split_into_batches(params.texts, call.target.limits.max_texts.max(1) as usize);
     let answers = stream::iter(batches).map(|batch| embed_batch(call, params, batch)).buffered(concurrency);
     let batches: Vec<Vec<Vec<f32>>> = answers.try_collect().await?;
@@ -68,14 +68,18 @@ async fn embed_batch(
     let texts = &params.texts[batch];
     let request = call.wire.embedding_request(&EmbeddingParams { texts, ..*params })?;
     let estimate = input_tokens(texts.iter().map(|text| estimate_tokens(text.len())).sum());
-    let mut answer = call.post(request, estimate).await?;
-    let body = call.read_body(&mut answer).await?;
-    let wire = call.wire;
-    let reply = run_by_size(body.len() as u64, move || wire.parse_embeddings(&body)).await?;
-    let EmbeddingReply { vectors, tokens } = reply.map_err(|error| call.reply_error(error))?;
-    let tokens = tokens.map_or(estimate, |tokens| estimate.reported(tokens, 0));
-    call.record_tokens(tokens);
-    answer.permit.record_tokens(tokens.sum());
+    let read = |mut answer: ProviderAnswer| async move {
+        let body = call.read_body(&mut answer).await?;
+        let wire = call.wire;
+        let reply = run_by_size(body.len() as u64, move || wire.parse_embeddings(&body)).await?;
+        let EmbeddingReply { vectors, tokens } = reply.map_err(|error| call.reply_failed(error, false))?;
+        let tokens = tokens.map_or(estimate, |tokens| estimate.reported(tokens, 0));
+        call.record_tokens(tokens);
+        answer.permit.record_tokens(tokens.sum());
+        Ok(vectors)
+    };
+    let vectors =
+        call.exchange(request, estimate, read).await.map_err(|failed| call.attempt_error(failed))?;
     if vectors.len() != texts.len() {
         return Err(call.malformed(format!(
             "embeddings: expected {}, actual {}",

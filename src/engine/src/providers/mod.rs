@@ -3,6 +3,8 @@
 
 mod complete;
 
+mod answer_stream;
+
 mod embed;
 
 mod rerank;
@@ -23,6 +25,8 @@ mod url;
 
 mod refusal;
 
+mod known_models;
+
 mod schema;
 
 mod schema_work;
@@ -31,11 +35,11 @@ mod wire;
 
 use std::{convert::Infallible, sync::Arc};
 
-use ragstone_core::protocol::Response;
+use ragstone_core::protocol::{Caller, Response};
 
 use self::{
     request::{CompletionRequest, EmbeddingRequest, RerankRequest},
-    schema::Schema,
+    schema::{Schema, Workplace},
     shared::Calls,
     wire::reply::CompletionReply,
 };
@@ -54,7 +58,7 @@ pub fn complete(calls: &Arc<Calls>, outbox: &Arc<Outbox>, id: u64, request: Comp
 pub fn embed(calls: &Arc<Calls>, outbox: &Arc<Outbox>, id: u64, request: EmbeddingRequest) {
     let (calls, reports) = (calls.clone(), outbox.clone());
     spawn(outbox, id, async move {
-        // The requests have deadlines of their own, and may wait long for their turns.
+        // Each request has its own deadline, and may wait long for its turn.
         tokio::select! {
             answer = embed::embed(&calls, request) => answer,
             never = report_working(&reports, id) => match never {},
@@ -62,7 +66,7 @@ pub fn embed(calls: &Arc<Calls>, outbox: &Arc<Outbox>, id: u64, request: Embeddi
     });
 }
 
-/// Tells the client again and again that its request goes on.
+/// Tells the client at each [`REPORT_INTERVAL`] that its request is in progress.
 async fn report_working(outbox: &Outbox, id: u64) -> Infallible {
     let mut interval = tokio::time::interval(REPORT_INTERVAL);
     interval.tick().await;
@@ -79,9 +83,17 @@ pub fn rerank(calls: &Arc<Calls>, outbox: &Arc<Outbox>, id: u64, request: Rerank
 }
 
 /// Checks an answer of a language model against a JSON Schema.
-pub fn check_schema(outbox: &Arc<Outbox>, id: u64, schema: String, answer: String) {
+pub fn check_schema(
+    calls: &Calls,
+    outbox: &Arc<Outbox>,
+    id: u64,
+    caller: Caller,
+    schema: String,
+    answer: String,
+) {
+    let workplace = Workplace::new(&calls.schema_turns, caller);
     spawn(outbox, id, async move {
-        let schema = Schema::read(schema).await?;
+        let schema = Schema::read(workplace, schema).await?;
         let reply = CompletionReply { content: answer, ..CompletionReply::default() };
         let checked = schema.check(reply).await?.map(|reply| reply.content);
         Ok(Response::Checked(checked.ok()))
@@ -103,8 +115,8 @@ fn spawn(
     });
 }
 
-/// Answers with an error when it is dropped, so that a request is answered even after a panic. It has no effect on a request
-/// that was answered or cancelled.
+/// Sends an error as the answer when it is dropped, so that a request is answered even after a panic. It has no effect
+/// on a request that was answered or cancelled.
 struct AnswerGuard {
     outbox: Arc<Outbox>,
     id: u64,

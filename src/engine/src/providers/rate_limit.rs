@@ -1,4 +1,4 @@
-//! Limits on the calls of one provider, over all sessions: how many at a time, and how many requests and tokens a minute.
+//! Limits on the calls to one provider, over all sessions: concurrent calls, and requests and tokens a minute.
 
 use std::{
     collections::HashMap,
@@ -33,7 +33,8 @@ impl RateLimiters {
     }
 }
 
-/// Grants permits to call one provider, by turns of roles that have equal shares of its time; in a role first come, first served.
+/// Grants permits to call one provider, by turns of roles that have equal shares of its time and of which none has more than half of
+/// the permits at a time; in a role first come, first served.
 pub struct RateLimiter {
     turns: Arc<Turns>,
     /// Held by the caller that waits for a bucket to fill, so that no later caller overtakes it.
@@ -56,7 +57,7 @@ impl Default for RateLimiter {
 /// A call would have to wait beyond its deadline.
 #[derive(Debug, PartialEq)]
 pub struct RateLimitExceeded {
-    /// What is used up: `requests` or `tokens`.
+    /// The limit that is used up: `requests` or `tokens`.
     pub what: &'static str,
     /// The limit.
     pub per_minute: u32,
@@ -76,7 +77,7 @@ impl RateLimiter {
         tokens: u64,
         deadline: impl Fn() -> Instant,
     ) -> Result<Permit, RateLimitExceeded> {
-        // The limit is that of the newest call.
+        // The newest call sets the limit.
         self.turns.set_count(limits.concurrency.max(1) as usize);
         let turn = self.turns.take(Client { caller, connection: 0 }).await;
         let _head = self.queue_head.lock().await;
@@ -142,7 +143,7 @@ impl TokenBucket {
         let capacity = per_minute.max(1.0);
         let amount = amount.min(capacity);
         let gained = now.duration_since(self.updated).as_secs_f64() / 60.0 * capacity;
-        // The lower bound limits the wait to two minutes, however many tokens a provider reports for a call.
+        // The lower bound limits the wait to two minutes, even if a provider reports a huge number of tokens for a call.
         let level = self.level.map_or(capacity, |level| (level + gained).clamp(-capacity, capacity));
         self.updated = now;
         // Tolerates the rounding of the sums.
@@ -214,10 +215,12 @@ mod tests {
     fn concurrency_follows_the_limit() {
         run(async {
             let limiter = Arc::new(RateLimiter::default());
-            let permit = async |limits: &Limits| limiter.acquire(CALLER, limits, 0, later).await.unwrap();
-            let (one, two) = (permit(&LIMITS).await, permit(&LIMITS).await);
+            let permit = async |role, limits: &Limits| {
+                limiter.acquire(Caller { role, ..CALLER }, limits, 0, later).await.unwrap()
+            };
+            let (one, two) = (permit(1, &LIMITS).await, permit(2, &LIMITS).await);
             let narrow = Limits { concurrency: 1, ..LIMITS };
-            let mut third = Box::pin(permit(&narrow));
+            let mut third = Box::pin(permit(3, &narrow));
             drop(one);
             assert!(
                 futures_util::poll!(&mut third).is_pending(),
@@ -225,35 +228,31 @@ mod tests {
             );
             drop(two);
             let third = third.await;
-            let mut fourth = Box::pin(permit(&narrow));
+            let mut fourth = Box::pin(permit(4, &narrow));
             assert!(futures_util::poll!(&mut fourth).is_pending());
             drop(third);
             drop(fourth.await);
             let wide = Limits { concurrency: 3, ..LIMITS };
-            let _all = [permit(&wide).await, permit(&wide).await, permit(&wide).await];
+            let _all = [permit(1, &wide).await, permit(1, &wide).await, permit(2, &wide).await];
         });
     }
 
     #[test]
-    fn roles_have_their_turns_whoever_waits_longer() {
+    fn slow_calls_of_a_role_leave_half_of_the_places_to_others() {
         run(async {
             let limiter = Arc::new(RateLimiter::default());
-            let permit = async |role| {
-                let caller = Caller { role, ..CALLER };
-                (role, limiter.acquire(caller, &LIMITS, 0, later).await.unwrap())
-            };
-            let (first, second) = (permit(10).await, permit(10).await);
-            let mut crowd: Vec<_> = (0..8).map(|_| Box::pin(permit(10))).collect();
-            for call in &mut crowd {
-                assert!(futures_util::poll!(call).is_pending());
+            let limits = Limits { concurrency: 8, ..LIMITS };
+            let permit =
+                async |role| limiter.acquire(Caller { role, ..CALLER }, &limits, 0, later).await.unwrap();
+            let mut slow: Vec<_> = (0..8).map(|_| Box::pin(permit(10))).collect();
+            let mut held = Vec::new();
+            for call in &mut slow {
+                if let std::task::Poll::Ready(permit) = futures_util::poll!(call) {
+                    held.push(permit);
+                }
             }
-            let mut other = Box::pin(permit(11));
-            assert!(futures_util::poll!(&mut other).is_pending());
-            drop(first);
-            let (role, _permit) = other.await;
-            assert_eq!(role, 11);
-            drop(second);
-            crowd.remove(0).await;
+            assert_eq!(held.len(), 4);
+            let _others = [permit(11).await, permit(11).await, permit(12).await, permit(13).await];
         });
     }
 

@@ -1,77 +1,88 @@
-//! What is passed on of a provider's error: its status and short identifiers, and never its message, which may repeat the prompt
-//! or a part of the key.
+//! The part of a provider's error that is passed on: its status and short identifiers, never its message, which may
+//! repeat the prompt or a part of the key.
 
-use std::time::{Duration, SystemTime};
+pub mod headers;
+mod reading;
+
+use std::time::Duration;
 
 use ragstone_core::{failure::FailureKind, provider::Target};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use serde_json::Value;
 
 use crate::failure::Error;
 
 /// An answer with an error.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Refusal {
-    /// The HTTP status, or 0 for an error in the middle of a stream.
+    /// The HTTP status, or that which the body names. 0 for an error without any.
     pub status: u16,
-    /// The provider's names of the error.
+    /// The provider's names for the error, and its reasons.
     pub codes: Vec<String>,
+    /// The parameters and members of the request that the error is about.
+    pub fields: Vec<String>,
+    /// The provider's name for the request.
+    pub request_id: Option<String>,
+    /// What the error is about, if that can be seen.
+    pub concern: Option<Concern>,
+    /// Members of requests that the provider's message names as not supported.
+    pub unsupported: Vec<&'static str>,
     /// Whether the prompt is longer than the model can read.
     pub too_long: bool,
     /// How long the provider wants the client to wait.
     pub retry_after: Option<Duration>,
     /// The host that a redirect leads to.
     pub redirect: Option<String>,
+    /// Whether a part of the answer had arrived.
+    pub began: bool,
+}
+
+/// What an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concern {
+    /// The account has no money or no quota left.
+    Balance,
+    /// The key is not valid.
+    Key,
+    /// The model does not exist, or not for this key.
+    Model,
+    /// The provider does not serve this region.
+    Region,
+    /// The provider's rules on content.
+    Safety,
 }
 
 impl Refusal {
-    /// Reads the body of an error.
-    pub fn of_body(body: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(body).to_lowercase();
-        let too_long = TOO_LONG_PHRASES.iter().any(|phrase| text.contains(phrase));
-        let mut codes = Vec::new();
-        if let Ok(json) = serde_json::from_slice::<Value>(body) {
-            let whole = if let Value::Array(items) = &json { items.first() } else { Some(&json) };
-            let inner = whole.and_then(|whole| whole.get("error")).filter(|error| error.is_object());
-            for member in ["code", "type", "status", "error_type"] {
-                let code = inner.or(whole).and_then(|error| error.get(member)).and_then(Value::as_str);
-                codes.extend(code.filter(|code| is_identifier(code)).map(str::to_owned));
-            }
-            codes.dedup();
-        }
-        Self { too_long, codes, ..Self::default() }
-    }
-
     /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
-        let is_permanent = self.codes.iter().any(|code| code == "insufficient_quota");
-        matches!(self.status, 408 | 409 | 429 | 500 | 502 | 503 | 504 | 529) && !is_permanent
+        let is_permanent = self.concern.is_some() || self.is_too_long();
+        match self.status {
+            0 => !is_permanent && !self.codes.iter().any(|code| code.to_lowercase().contains("invalid")),
+            // 498 is the answer of a tier without capacity.
+            408 | 409 | 425 | 429 | 498 | 500..=599 => !is_permanent,
+            _ => false,
+        }
     }
 
     /// The error that the user reads. `tries` is the number of attempts.
     pub fn error(&self, target: &Target, key: Option<&str>, tries: u32) -> Error {
         let name = &target.name;
         let message = match self.status {
-            0 => format!("provider \"{name}\" gave up in the middle of its answer"),
+            _ if self.began => format!("provider \"{name}\" gave up in the middle of its answer"),
+            0 => format!("provider \"{name}\" refused the request"),
             status => format!("provider \"{name}\" refused the request: status {status}"),
         };
         Error::Provider { kind: self.kind(), message, detail: self.detail(key, tries), hint: self.hint() }
     }
 
     fn kind(&self) -> FailureKind {
-        match self.status {
+        match (self.concern, self.status) {
             _ if self.is_too_long() => FailureKind::OverLimit,
-            401..=403 => FailureKind::KeyRefused,
-            _ if self.concerns_the_account() => FailureKind::KeyRefused,
-            400 | 422 => FailureKind::ProviderRejected,
-            404 => FailureKind::ModelRefused,
+            (Some(Concern::Balance | Concern::Key), _) => FailureKind::KeyRefused,
+            (Some(Concern::Safety), 0..=499) => FailureKind::ProviderRejected,
+            (_, 401..=403) => FailureKind::KeyRefused,
+            (_, 400 | 422) => FailureKind::ProviderRejected,
+            (_, 404) => FailureKind::ModelRefused,
             _ => FailureKind::ProviderRefused,
         }
-    }
-
-    /// Whether the key or the account is refused, and not the input. Some providers answer 400 then.
-    fn concerns_the_account(&self) -> bool {
-        self.codes.iter().any(|code| ACCOUNT_CODES.contains(&code.as_str()))
     }
 
     fn is_too_long(&self) -> bool {
@@ -80,11 +91,23 @@ impl Refusal {
 
     fn detail(&self, key: Option<&str>, tries: u32) -> String {
         let mut facts = Vec::new();
-        let repeats_key = |code: &str| key.is_some_and(|key| key.contains(code) || code.contains(key));
-        let codes: Vec<&str> =
-            self.codes.iter().map(String::as_str).filter(|code| !repeats_key(code)).collect();
-        if !codes.is_empty() {
-            facts.push(format!("error {}", codes.join(", ")));
+        let repeats_key = |word: &str| key.is_some_and(|key| key.contains(word) || word.contains(key));
+        let joined = |words: &[String]| {
+            let words: Vec<&str> =
+                words.iter().map(String::as_str).filter(|word| !repeats_key(word)).collect();
+            (!words.is_empty()).then(|| words.join(", "))
+        };
+        if let Some(codes) = joined(&self.codes) {
+            facts.push(format!("error {codes}"));
+        }
+        if self.began && self.status != 0 {
+            facts.push(format!("status {}", self.status));
+        }
+        if let Some(fields) = joined(&self.fields) {
+            facts.push(format!("about {fields}"));
+        }
+        if let Some(id) = self.request_id.as_ref().filter(|id| !repeats_key(id)) {
+            facts.push(format!("request {id}"));
         }
         if let Some(host) = &self.redirect {
             facts.push(format!("redirect to host {host}"));
@@ -99,93 +122,54 @@ impl Refusal {
     }
 
     fn hint(&self) -> String {
-        let hint = match self.status {
+        let hint = match (self.concern, self.status) {
             _ if self.is_too_long() => {
                 "Send a shorter prompt or shorter texts, ask for a shorter answer, or use a model with a larger context."
             }
-            300..=399 => {
+            (Some(Concern::Balance), _) | (_, 402) => {
+                "Check the balance and the quota of the account at the provider."
+            }
+            (Some(Concern::Key), _) => {
+                "Check the api_key of the user mapping, and what the provider allows it."
+            }
+            (Some(Concern::Model), _) => {
+                "Check the name of the model, whether the key may use it, and the server's option base_url."
+            }
+            (Some(Concern::Region), _) => {
+                "The provider does not serve the region of the database's host; use another provider."
+            }
+            (Some(Concern::Safety), _) => {
+                "The provider's rules on content refuse the prompt; change it, or use another model."
+            }
+            (_, 300..=399) => {
                 "Set the server's option base_url to the address that the provider answers at: redirects are not followed."
             }
-            401 | 403 => "Check the api_key of the user mapping, and what the provider allows it.",
-            402 => "Check the account at the provider.",
-            404 => "Check the name of the model, and the server's option base_url.",
-            429 if self.codes.iter().any(|code| code == "insufficient_quota") => {
-                "Check the account at the provider."
-            }
-            429 => {
+            (_, 401 | 403) => "Check the api_key of the user mapping, and what the provider allows it.",
+            (_, 404) => "Check the name of the model, and the server's option base_url.",
+            (_, 429) => {
                 "Try again later, or lower the server's options requests_per_minute, tokens_per_minute or concurrency."
             }
-            400 | 422 => "Check the arguments against what the provider and the model allow.",
-            501 => "The provider does not offer this; use another model or provider.",
-            0 | 408 | 409 | 500..=599 => "Try again later.",
+            (_, 400 | 422) => "Check the arguments against what the provider and the model allow.",
+            (_, 501) => "The provider does not offer this; use another model or provider.",
+            (_, 0 | 408 | 409 | 425 | 498 | 500..=599) => "Try again later.",
             _ => "",
         };
         hint.into()
     }
 }
 
-/// How providers say that a prompt is too long, in lower case: OpenAI, vLLM, llama.cpp, Ollama, Anthropic, Gemini,
-/// Text Embeddings Inference, Cohere.
-const TOO_LONG_PHRASES: [&str; 10] = [
-    "context_length_exceeded",
-    "maximum context length",
-    "exceed_context_size",
-    "exceeds the available context size",
-    "exceeds the context length",
-    "prompt is too long",
-    "exceeds the maximum number of tokens",
-    "must have less than",
-    "too many tokens",
-    "context window",
-];
-
-/// How Gemini, OpenAI and those who speak their protocols name a wrong key or an account without money.
-const ACCOUNT_CODES: [&str; 6] = [
-    "API_KEY_INVALID",
-    "invalid_api_key",
-    "authentication_error",
-    "insufficient_quota",
-    "billing_not_active",
-    "billing_error",
-];
-
-fn is_identifier(code: &str) -> bool {
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    (1..=64).contains(&code.len()) && code.bytes().all(is_letter)
-}
-
-/// How long to wait before the next attempt, by the headers `retry-after-ms` (OpenAI, Azure) and `Retry-After` (RFC 9110, section 10.2.3:
-/// seconds or a date).
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let seconds =
-        |text: &str| text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    if let Some(after) = text("retry-after-ms").and_then(seconds) {
-        return Some(after / 1000);
-    }
-    let after = text(RETRY_AFTER.as_str())?;
-    seconds(after).or_else(|| {
-        let date = httpdate::parse_http_date(after).ok()?;
-        Some(date.duration_since(now).unwrap_or_default())
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use reqwest::header::HeaderValue;
-
     use super::*;
 
     #[test]
     fn identifiers_are_kept_and_words_are_not() {
         let body = br#"{"error":{"message":"Incorrect API key: sk-abc","type":"invalid_request_error","code":"invalid_api_key"}}"#;
         assert_eq!(Refusal::of_body(body).codes, ["invalid_api_key", "invalid_request_error"]);
-        let body = br#"{"error":{"code":"your prompt was: secret","type":12}}"#;
+        let body = br#"{"error":{"code":"your prompt was: secret","type":12,"param":"what you said"}}"#;
         assert_eq!(Refusal::of_body(body), Refusal::default());
-        assert_eq!(
-            Refusal::of_body(br#"[{"error":{"code":400,"status":"INVALID_ARGUMENT"}}]"#).codes,
-            ["INVALID_ARGUMENT"]
-        );
+        let google = Refusal::of_body(br#"[{"error":{"code":400,"status":"INVALID_ARGUMENT"}}]"#);
+        assert_eq!((google.status, google.codes), (400, vec!["INVALID_ARGUMENT".to_owned()]));
         assert_eq!(Refusal::of_body(b"<html>"), Refusal::default());
     }
 
@@ -212,20 +196,127 @@ mod tests {
         }
     }
 
+    fn refused(status: u16, body: &str) -> Refusal {
+        Refusal { status, ..Refusal::of_body(body.as_bytes()) }
+    }
+
     #[test]
-    fn the_time_of_the_next_try_is_read_in_all_its_forms() {
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        let after = |name: &'static str, value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, HeaderValue::from_static(value));
-            retry_after(&headers, now)
-        };
-        assert_eq!(after("retry-after", "20"), Some(Duration::from_secs(20)));
-        assert_eq!(after("retry-after", "Sun, 06 Nov 1994 08:49:40 GMT"), Some(Duration::from_secs(3)));
-        assert_eq!(after("retry-after", "Sun, 06 Nov 1994 08:49:30 GMT"), Some(Duration::ZERO));
-        assert_eq!(after("retry-after-ms", "1500"), Some(Duration::from_millis(1500)));
-        for nonsense in ["soon", "-3", "NaN", "1e300"] {
-            assert_eq!(after("retry-after", nonsense), None, "{nonsense}");
+    fn the_detail_says_what_was_wrong_in_every_shape() {
+        for (body, detail) in [
+            (
+                r#"{"error":{"message":"secret","type":"invalid_request_error","param":"temperature","code":"unsupported_value"}}"#,
+                "error unsupported_value, invalid_request_error; about temperature",
+            ),
+            (
+                r#"{"detail":[{"type":"extra_forbidden","loc":["body","messages",0,"seed"],"msg":"secret","input":1}]}"#,
+                "error extra_forbidden; about body.messages.0.seed",
+            ),
+            (
+                r#"{"error":{"code":400,"message":"secret","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"},
+                   {"fieldViolations":[{"field":"contents[2].parts","description":"secret"}]}]}}"#,
+                "error INVALID_ARGUMENT, API_KEY_INVALID; about contents[2].parts",
+            ),
+            (
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"secret"},"request_id":"req_1"}"#,
+                "error invalid_request_error; request req_1",
+            ),
+            (
+                r#"{"error":{"code":"content_filter","status":400,"param":"prompt","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+                "error content_filter, ResponsibleAIPolicyViolation; about prompt",
+            ),
+        ] {
+            assert_eq!(refused(400, body).detail(None, 1), detail, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_hint_is_about_what_was_refused() {
+        for (status, body, kind, hint) in [
+            (
+                400,
+                r#"{"error":{"message":"Your credit balance is too low"}}"#,
+                FailureKind::KeyRefused,
+                "balance",
+            ),
+            (
+                400,
+                r#"{"error":{"details":[{"reason":"API_KEY_INVALID"}]}}"#,
+                FailureKind::KeyRefused,
+                "api_key",
+            ),
+            (429, r#"{"error":{"code":"insufficient_quota"}}"#, FailureKind::KeyRefused, "quota"),
+            (404, r#"{"error":{"code":"DeploymentNotFound"}}"#, FailureKind::ModelRefused, "model"),
+            (
+                403,
+                r#"{"error":{"code":"unsupported_country_region_territory"}}"#,
+                FailureKind::KeyRefused,
+                "region",
+            ),
+            (
+                400,
+                r#"{"error":{"code":"content_filter"}}"#,
+                FailureKind::ProviderRejected,
+                "rules on content",
+            ),
+            (402, r"{}", FailureKind::KeyRefused, "balance"),
+        ] {
+            let refusal = refused(status, body);
+            assert_eq!(refusal.kind(), kind, "{body}");
+            assert!(refusal.hint().contains(hint), "{body}: {}", refusal.hint());
+            assert!(!refusal.is_transient(), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again() {
+        for status in [408, 409, 425, 429, 498, 500, 502, 503, 504, 520, 522, 524, 529, 530] {
+            assert!(refused(status, "<html>").is_transient(), "{status}");
+        }
+        for status in [400, 401, 403, 404, 405, 413, 422, 451] {
+            assert!(!refused(status, "{}").is_transient(), "{status}");
+        }
+        for (reply, transient, status) in [
+            (r#"{"error":{"message":"x","code":429}}"#, true, 429),
+            (r#"{"error":{"message":"x","code":"502"}}"#, true, 502),
+            (r#"{"error":{"message":"x","code":401}}"#, false, 401),
+            (r#"{"type":"error","error":{"type":"overloaded_error"}}"#, true, 0),
+            (r#"{"error":{"type":"invalid_request_error"}}"#, false, 0),
+            (r#"{"object":"error","code":500}"#, true, 500),
+            (r#"{"error":"the runner has stopped"}"#, true, 0),
+        ] {
+            let refusal = Refusal::within(&serde_json::from_str(reply).unwrap()).unwrap();
+            assert_eq!((refusal.is_transient(), refusal.status), (transient, status), "{reply}");
+        }
+        for reply in
+            [r#"{"error":null}"#, r#"{"error":{},"choices":[]}"#, r#"{"object":"chat.completion"}"#, "[]"]
+        {
+            assert_eq!(Refusal::within(&serde_json::from_str(reply).unwrap()), None, "{reply}");
+        }
+    }
+
+    #[test]
+    fn googles_delay_is_read_from_the_body() {
+        let body = r#"{"error":{"code":429,"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"2.5s"}]}}"#;
+        assert_eq!(refused(429, body).retry_after, Some(Duration::from_millis(2500)));
+    }
+
+    #[test]
+    fn unsupported_members_are_told_from_wrong_values() {
+        for (body, members) in [
+            (r#"{"error":{"message":"Unsupported value","param":"temperature"}}"#, vec!["temperature"]),
+            (
+                r#"{"error":{"message":"This response_format type is unavailable now"}}"#,
+                vec!["response_format"],
+            ),
+            (
+                r#"{"error":{"message":"Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.","param":"max_tokens"}}"#,
+                vec!["max_tokens"],
+            ),
+            (r#"{"detail":[{"type":"extra_forbidden","loc":["body","seed"]}]}"#, vec!["seed"]),
+            (r#"{"error":{"message":"temperature must be at most 2","param":"temperature"}}"#, vec![]),
+            (r#"{"error":{"message":"unsupported stopgap"}}"#, vec![]),
+        ] {
+            assert_eq!(refused(400, body).unsupported, members, "{body}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a client asks of a provider.
+//! The requests of a client to a provider.
 
 use ragstone_core::{
     protocol::Kind,

@@ -1,18 +1,18 @@
-//! From a query and documents to a provider's scores.
+//! Scores documents against a query with a provider's reranking model.
 
 use ragstone_core::protocol::Response;
 
 use super::{
-    call::{NewCall, ProviderCall, Timed, TokenCounts, estimate_tokens, run_by_size},
+    call::{NewCall, ProviderAnswer, ProviderCall, Timed, TokenCounts, estimate_tokens, run_by_size},
     request::RerankRequest,
     shared::Calls,
 };
 use crate::failure::Error;
 
-/// How well each document answers the query, in the order of the documents.
+/// A score for each document, in the order of the documents: how well it answers the query.
 ///
 /// # Errors
-/// Those of the call.
+/// Errors of the call.
 pub async fn rerank(calls: &Calls, request: RerankRequest) -> Result<Response, Error> {
     let RerankRequest { target, model, query, documents, account } = request;
     if documents.is_empty() {
@@ -47,11 +47,13 @@ async fn score_batch(
 ) -> Result<Vec<f64>, Error> {
     let tokens = estimate(query, documents);
     let request = call.wire.rerank_request(model, query, documents)?;
-    let mut answer = call.post(request, tokens).await?;
-    let body = call.read_body(&mut answer).await?;
-    let wire = call.wire;
-    let scored = run_by_size(body.len() as u64, move || wire.parse_scores(&body)).await?;
-    let scored = scored.map_err(|error| call.reply_error(error))?;
+    let read = |mut answer: ProviderAnswer| async move {
+        let body = call.read_body(&mut answer).await?;
+        let wire = call.wire;
+        let scored = run_by_size(body.len() as u64, move || wire.parse_scores(&body)).await?;
+        scored.map_err(|error| call.reply_failed(error, false))
+    };
+    let scored = call.exchange(request, tokens, read).await.map_err(|failed| call.attempt_error(failed))?;
     call.record_tokens(tokens);
     let mut scores = vec![None; documents.len()];
     for (document, score) in scored {
@@ -63,7 +65,7 @@ async fn score_batch(
     scores.ok_or_else(|| call.malformed("scores that do not belong to each document".into()))
 }
 
-/// The model reads the query with each document.
+/// The model reads the query again with each document.
 fn estimate(query: &str, documents: &[String]) -> TokenCounts {
     let bytes = documents.iter().map(|document| document.len() + query.len()).sum();
     TokenCounts { input: estimate_tokens(bytes), output: 0 }

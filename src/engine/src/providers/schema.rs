@@ -1,22 +1,27 @@
-//! Answers that have to be JSON of a certain shape (JSON Schema, <https://json-schema.org>).
+//! Checks answers against a JSON Schema (<https://json-schema.org>).
 
 use std::{fmt::Write, sync::Arc};
 
 use jsonschema::{PatternOptions, Validator};
+use ragstone_core::protocol::Caller;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     schema_work::{MAX_BACKTRACKS, TooMuchWork, check_work},
     wire::reply::CompletionReply,
 };
-use crate::failure::Error;
+use crate::{
+    failure::Error,
+    scheduler::{fair_queue::Client, turns::Turns},
+};
 
-/// A schema to check answers against. Its author decides how much time it takes, so it never runs in the thread that serves
-/// the sockets.
+/// A schema to check answers against. A check takes as long as the schema's author makes it take, so it never runs in
+/// the thread that serves the sockets.
 pub struct Schema {
     schema: Arc<Value>,
     validator: Arc<Validator>,
+    workplace: Workplace,
 }
 
 impl Schema {
@@ -24,8 +29,8 @@ impl Schema {
     ///
     /// # Errors
     /// It is not a JSON Schema, or one whose check might not end.
-    pub async fn read(json: String) -> Result<Self, Error> {
-        run_blocking(move || {
+    pub async fn read(workplace: Workplace, json: String) -> Result<Self, Error> {
+        let reading = move |abandoned: &CancellationToken| {
             let schema: Value = serde_json::from_str(&json)
                 .map_err(|_| Error::Argument("schema: expected a JSON Schema, actual no JSON".into()))?;
             let patterns = PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS);
@@ -36,10 +41,12 @@ impl Schema {
                     "schema: expected a JSON Schema without references to other documents, actual fault at \"{place}\" ({keyword})"
                 ))
             })?;
+            go_on(abandoned)?;
             check_work(&schema, &Value::Null).map_err(too_much_work)?;
-            Ok(Self { schema: Arc::new(schema), validator: Arc::new(validator) })
-        })
-        .await?
+            Ok((Arc::new(schema), Arc::new(validator)))
+        };
+        let (schema, validator) = workplace.run(reading).await?;
+        Ok(Self { schema, validator, workplace })
     }
 
     /// The answer reduced to its JSON, or the answer with what is wrong with it.
@@ -48,30 +55,32 @@ impl Schema {
     /// The check would take too much work, or panicked.
     pub async fn check(
         &self,
-        mut reply: CompletionReply,
+        reply: CompletionReply,
     ) -> Result<Result<CompletionReply, (CompletionReply, SchemaErrors)>, Error> {
         let (schema, validator) = (self.schema.clone(), self.validator.clone());
-        run_blocking(move || {
-            let json = strip_code_fence(&reply.content);
-            let errors = match serde_json::from_str::<Value>(json) {
-                Ok(value) => {
-                    check_work(&schema, &value).map_err(too_much_work)?;
-                    SchemaErrors::of(&validator, &value)
+        let checking = move |abandoned: &CancellationToken| {
+            let found = json_of(&reply.content);
+            let errors = match &found {
+                Some((_, value)) => {
+                    check_work(&schema, value).map_err(too_much_work)?;
+                    go_on(abandoned)?;
+                    SchemaErrors::of(&validator, value)
                 }
-                Err(_) => SchemaErrors(vec![SchemaError {
+                None => SchemaErrors(vec![SchemaError {
                     location: String::new(),
                     keyword: "no JSON".into(),
                     text: "It is not JSON.".into(),
                 }]),
             };
-            if errors.0.is_empty() {
-                reply.content = json.to_owned();
-                Ok(Ok(reply))
-            } else {
-                Ok(Err((reply, errors)))
+            match found {
+                Some((json, _)) if errors.0.is_empty() => {
+                    let content = json.to_owned();
+                    Ok(Ok(CompletionReply { content, ..reply }))
+                }
+                _ => Ok(Err((reply, errors))),
             }
-        })
-        .await?
+        };
+        self.workplace.run(checking).await
     }
 }
 
@@ -79,19 +88,40 @@ fn too_much_work(why: TooMuchWork) -> Error {
     Error::Argument(format!("schema: checking an answer would not end in time: {why}"))
 }
 
-/// Number of schemas that are read or checked at a time, so that they do not take all threads of the pool.
-const MAX_AT_ONCE: usize = 2;
+/// Where schemas are read and checked: in threads of the pool, by turns between roles, so that neither one role nor all of them take
+/// all threads.
+#[derive(Clone)]
+pub struct Workplace {
+    turns: Arc<Turns>,
+    client: Client,
+}
 
-static TURNS: Semaphore = Semaphore::const_new(MAX_AT_ONCE);
+impl Workplace {
+    /// That of a role, with these turns.
+    pub fn new(turns: &Arc<Turns>, caller: Caller) -> Self {
+        Self { turns: turns.clone(), client: Client { caller, connection: 0 } }
+    }
 
-async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-    let turn = TURNS.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
-    let work = move || {
-        // Work that has begun goes on, and keeps its turn, when nobody waits for it any more.
-        let _turn = turn;
-        work()
-    };
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.to_string()))
+    /// Does the work, which asks the token between its steps whether it goes on: work that has begun goes on, and keeps its turn, when
+    /// the future is dropped.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&CancellationToken) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let turn = self.turns.take(self.client).await;
+        let abandoned = CancellationToken::new();
+        let _guard = abandoned.clone().drop_guard();
+        let work = move || {
+            let _turn = turn;
+            work(&abandoned)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.to_string()))?
+    }
+}
+
+/// An error, which nobody reads, where the work is for nobody any more.
+fn go_on(abandoned: &CancellationToken) -> Result<(), Error> {
+    if abandoned.is_cancelled() { Err(Error::Internal("cancelled".into())) } else { Ok(()) }
 }
 
 /// What is wrong with an answer.
@@ -103,11 +133,11 @@ struct SchemaError {
     /// JSON Pointer.
     location: String,
     keyword: String,
-    /// The validator's message, for the model: it may repeat the answer.
+    /// The validator's message. Only the model gets it: it may repeat the answer.
     text: String,
 }
 
-/// More errors than these do not help the model.
+/// Maximum number of errors that the model gets; more do not help it.
 const MAX_REPORTED_ERRORS: usize = 16;
 
 impl SchemaErrors {
@@ -120,7 +150,7 @@ impl SchemaErrors {
         Self(errors.collect())
     }
 
-    /// Locations and keywords; nothing of what the model wrote.
+    /// Locations and keywords of the errors; nothing that the model wrote.
     pub fn locations(&self) -> String {
         let locations: Vec<String> =
             self.0.iter().map(|error| format!("at \"{}\": {}", error.location, error.keyword)).collect();
@@ -139,17 +169,30 @@ impl SchemaErrors {
     }
 }
 
-/// The text inside a code fence that encloses all of it.
-fn strip_code_fence(text: &str) -> &str {
-    let text = text.trim();
-    let inner = text.strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
-    // The rest of the first line names a language.
-    inner.and_then(|inner| inner.split_once('\n')).map_or(text, |(_, inner)| inner.trim())
+/// The JSON in an answer: all of it, the text inside its code fence, or what is between its first and last bracket.
+fn json_of(answer: &str) -> Option<(&str, Value)> {
+    let answer = answer.trim().trim_start_matches('\u{feff}');
+    let found = [Some(answer), fenced(answer), bracketed(answer, '{', '}'), bracketed(answer, '[', ']')];
+    found.into_iter().flatten().find_map(|text| Some((text, serde_json::from_str(text).ok()?)))
+}
+
+fn fenced(answer: &str) -> Option<&str> {
+    ["```", "~~~"].into_iter().find_map(|fence| {
+        let (_, opened) = answer.split_once(fence)?;
+        // The rest of the fence's first line names a language.
+        let (_, inner) = opened.split_once('\n')?;
+        Some(inner.split_once(fence).map_or(inner, |(inner, _)| inner).trim())
+    })
+}
+
+fn bracketed(answer: &str, open: char, close: char) -> Option<&str> {
+    let (start, end) = (answer.find(open)?, answer.rfind(close)?);
+    answer.get(start..=end)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
 
     use super::*;
 
@@ -159,7 +202,7 @@ mod tests {
 
     fn check(schema: &str, content: &str) -> Result<String, String> {
         run(async {
-            let schema = Schema::read(schema.into()).await.unwrap();
+            let schema = read(schema.into()).await.unwrap();
             let reply = CompletionReply { content: content.into(), ..CompletionReply::default() };
             let checked = schema.check(reply).await.unwrap();
             checked.map(|reply| reply.content).map_err(|(_, errors)| errors.locations())
@@ -168,28 +211,68 @@ mod tests {
 
     const AGE: &str = r#"{"type":"object","properties":{"age":{"type":"integer"}},"required":["age"]}"#;
 
-    #[test]
-    fn few_schemas_are_worked_on_at_once() {
-        static RUNNING: AtomicUsize = AtomicUsize::new(0);
-        let work = || {
-            let running = RUNNING.fetch_add(1, Ordering::SeqCst) + 1;
-            (0..10_000).for_each(|_| std::thread::yield_now());
-            RUNNING.fetch_sub(1, Ordering::SeqCst);
-            running
-        };
-        let most = run(async {
-            let working: Vec<_> = (0..20).map(|_| tokio::spawn(run_blocking(work))).collect();
-            let mut most = 0;
-            for working in working {
-                most = most.max(working.await.unwrap().unwrap());
-            }
-            most
-        });
-        assert!(most <= MAX_AT_ONCE, "{most} at once");
+    fn workplace(turns: &Arc<Turns>, role: u32) -> Workplace {
+        Workplace::new(turns, Caller { database: 1, role })
+    }
+
+    fn read(json: String) -> impl Future<Output = Result<Schema, Error>> {
+        Schema::read(workplace(&Turns::new(2), 1), json)
     }
 
     #[test]
-    fn json_is_taken_out_of_its_fence() {
+    fn schemas_of_one_role_leave_a_turn_to_others() {
+        run(async {
+            let turns = Turns::new(2);
+            let (end, wait) = channel::<()>();
+            let endless = workplace(&turns, 1);
+            let endless = tokio::spawn(async move { endless.run(move |_| Ok(wait.recv().is_err())).await });
+            let (sender, begun) = tokio::sync::oneshot::channel();
+            let later = workplace(&turns, 1);
+            let later = tokio::spawn(async move { later.run(move |_| Ok(sender.send(()).is_ok())).await });
+            assert!(workplace(&turns, 2).run(|_| Ok(true)).await.unwrap());
+            let mut begun = Box::pin(begun);
+            assert!(futures_util::poll!(&mut begun).is_pending(), "a second one of the role has a turn");
+            drop(end);
+            assert!(endless.await.unwrap().unwrap() && later.await.unwrap().unwrap());
+        });
+    }
+
+    #[test]
+    fn work_that_nobody_waits_for_any_more_ends() {
+        run(async {
+            let place = workplace(&Turns::new(1), 1);
+            let (begun, has_begun) = tokio::sync::oneshot::channel();
+            let (ended, has_ended) = tokio::sync::oneshot::channel();
+            let working = tokio::spawn(async move {
+                let work = move |abandoned: &CancellationToken| {
+                    let _ = begun.send(());
+                    while go_on(abandoned).is_ok() {
+                        std::thread::yield_now();
+                    }
+                    let _ = ended.send(());
+                    Ok(())
+                };
+                place.run(work).await
+            });
+            has_begun.await.unwrap();
+            working.abort();
+            has_ended.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn json_is_taken_out_of_what_surrounds_it() {
+        for answer in [
+            "Here it is:\n\n```json\n{\"age\": 3}\n```\n\nAnything else?",
+            "~~~json\n{\"age\": 3}\n~~~",
+            "`{\"age\": 3}`",
+            "Sure! {\"age\": 3} Fine.",
+            "\u{feff}{\"age\": 3}",
+        ] {
+            assert_eq!(check(AGE, answer).unwrap(), "{\"age\": 3}", "{answer}");
+        }
+        assert_eq!(check(r#"{"type":"array"}"#, "So: [1, 2].").unwrap(), "[1, 2]");
+        assert_eq!(check(AGE, "{not} JSON").unwrap_err(), "at \"\": no JSON");
         assert_eq!(check(AGE, "```json\n{\"age\": 3}\n```").unwrap(), "{\"age\": 3}");
         assert_eq!(check(AGE, " {\"age\": 3}\n").unwrap(), "{\"age\": 3}");
     }
@@ -201,7 +284,7 @@ mod tests {
         assert_eq!(check(AGE, "my secret").unwrap_err(), "at \"\": no JSON");
     }
 
-    /// Each of forty definitions refers to the next in two ways.
+    /// A schema with forty definitions, each of which refers to the next one twice.
     fn ways(keyword: &str) -> String {
         let definitions: Vec<String> = (0..40)
             .map(|number| {
@@ -218,16 +301,16 @@ mod tests {
     #[test]
     fn a_schema_whose_check_would_not_end_is_refused() {
         for keyword in ["anyOf", "allOf", "oneOf"] {
-            let refusal = run(Schema::read(ways(keyword))).err().unwrap().to_string();
+            let refusal = run(read(ways(keyword))).err().unwrap().to_string();
             assert!(refusal.contains("in too many ways"), "{refusal}");
         }
         let endless = r##"{"$ref":"#/$defs/a","$defs":{"a":{"anyOf":[{"$ref":"#/$defs/a"}]}}}"##;
-        let refusal = run(Schema::read(endless.into())).err().unwrap().to_string();
+        let refusal = run(read(endless.into())).err().unwrap().to_string();
         assert!(refusal.contains("refers to itself"), "{refusal}");
         let doubling = r##"{"$ref":"#/$defs/a","$defs":{"a":{"properties":{"x":{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/a"}]}}}}}"##;
         let (deep, end) = ("{\"x\":".repeat(60), "}".repeat(60));
         run(async {
-            let schema = Schema::read(doubling.into()).await.unwrap();
+            let schema = read(doubling.into()).await.unwrap();
             let reply = CompletionReply { content: format!("{deep}1{end}"), ..CompletionReply::default() };
             let refusal = schema.check(reply).await.err().unwrap().to_string();
             assert!(refusal.contains("in too many ways"), "{refusal}");
@@ -242,7 +325,7 @@ mod tests {
             r#"{"$ref":"http://127.0.0.1:1/x"}"#,
             r#"{"$ref":"file:///etc/passwd"}"#,
         ] {
-            assert!(matches!(run(Schema::read(schema.into())), Err(Error::Argument(_))), "{schema}");
+            assert!(matches!(run(read(schema.into())), Err(Error::Argument(_))), "{schema}");
         }
     }
 }

@@ -1,52 +1,54 @@
-//! How much work it is to check a value against a JSON Schema, found before the check: a schema of some hundred bytes can ask for more
-//! comparisons than there are atoms, and a check that has begun cannot be ended.
+//! Counts the work of a check of a value against a JSON Schema before the check: a schema of a few hundred bytes can
+//! ask for more comparisons than there are atoms, and a check cannot be stopped once it has begun.
 //!
-//! Each part of the schema is counted once for each part of the value that it may be applied to and for each way that leads there, and
-//! so are the names and values that it is compared with, so what is counted is at least what a validator without any short cut does.
+//! Each part of the schema is counted once for each part of the value that it may be applied to, and once for each path
+//! that leads there. The names and values that it is compared with are counted as well. The count is therefore at least
+//! the work of a validator without any shortcut.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-/// Most applications of a part of a schema to a part of a value. A validator needs less than a microsecond for each.
+/// Maximum number of applications of a part of a schema to a part of a value. A validator needs less than a microsecond
+/// for each.
 const MAX_APPLICATIONS: u64 = 10_000_000;
 
-/// Most pairs of a part of the schema and a part of the value.
+/// Maximum number of pairs of a part of the schema and a part of the value.
 const MAX_PAIRS: usize = 1_000_000;
 
-/// Bytes of a text that are compared in the time of an application.
+/// Bytes of text that are compared in the time of one application.
 const BYTES_PER_APPLICATION: usize = 64;
 
-/// Options of an `enum` are kept in a set, if all are texts.
+/// Applications that a lookup in an `enum` counts for: a validator keeps the options in a set if all are strings.
 const LOOKUP: u64 = 16;
 
-/// What a pattern counts that may be tried in many ways: see [`MAX_BACKTRACKS`].
+/// Factor for a pattern that may backtrack; see [`MAX_BACKTRACKS`].
 const BACKTRACKING: u64 = 1000;
 
-/// Most ways that a pattern is tried in.
+/// Maximum number of backtracking steps of a pattern.
 pub const MAX_BACKTRACKS: usize = 100_000;
 
-/// Deepest nesting of applications.
+/// Maximum nesting of applications.
 const MAX_DEPTH: usize = 1000;
 
-/// Why a check is not made.
+/// Why a check is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooMuchWork {
-    /// A definition refers to itself without going on to a part of the value.
+    /// A definition refers to itself without descending into the value.
     #[error("a definition refers to itself")]
     Endless,
-    /// There are too many ways through the schema.
+    /// There are too many paths through the schema.
     #[error("its definitions refer to each other in too many ways")]
     TooManyWays,
-    /// A reference that is neither a place in the schema nor the name of one.
+    /// A reference is neither a place in the schema nor the name of one.
     #[error("it has a reference that is no place in it")]
     UnknownReference,
 }
 
-/// Counts the applications of a schema's parts to a value's.
+/// Counts the applications of the schema's parts to the value's parts.
 ///
 /// # Errors
-/// [`TooMuchWork`].
+/// [`TooMuchWork`] if the count exceeds a limit, or a reference is not valid.
 pub fn check_work(schema: &Value, value: &Value) -> Result<(), TooMuchWork> {
     let mut named = HashMap::new();
     collect_names(schema, &mut named);
@@ -84,11 +86,11 @@ struct Counter<'a> {
     root: &'a Value,
     named: HashMap<String, &'a Value>,
     counted: HashMap<Pair, u64>,
-    /// Pairs whose count has begun.
+    /// Pairs that are being counted.
     open: HashSet<Pair>,
-    /// What comparisons with these values count.
+    /// Work of a comparison with each of these values.
     sizes: HashMap<*const Value, u64>,
-    /// Names and values that were looked at to count, which may not take long either.
+    /// Names and values that counting itself has looked at; this work is limited as well.
     looked_at: u64,
 }
 
@@ -112,7 +114,7 @@ impl<'a> Counter<'a> {
             total = total.saturating_add(self.count_keyword(keyword, argument, value)?);
         }
         if repeats {
-            // What was evaluated is found by evaluating it again.
+            // A validator evaluates the keywords again to find what was evaluated.
             total = total.saturating_mul(2);
         }
         if total > MAX_APPLICATIONS {
@@ -203,7 +205,7 @@ impl<'a> Counter<'a> {
         if self.looked_at > MAX_APPLICATIONS { Err(TooMuchWork::TooManyWays) } else { Ok(count as u64) }
     }
 
-    /// What it counts to compare a value with this one, or with one of these.
+    /// Work of comparing a value with `argument`, or with each of its options.
     fn comparison(&mut self, argument: &'a Value) -> u64 {
         let is_set = |options: &Vec<Value>| options.iter().all(Value::is_string);
         *self.sizes.entry(argument).or_insert_with(|| match argument.as_array() {
@@ -212,7 +214,7 @@ impl<'a> Counter<'a> {
         })
     }
 
-    /// As [`size_of`], each value once.
+    /// Returns [`size_of`] the value, and computes it once per value.
     fn size(&mut self, value: &'a Value) -> u64 {
         *self.sizes.entry(value).or_insert_with(|| size_of(value))
     }
@@ -227,7 +229,7 @@ impl<'a> Counter<'a> {
     }
 }
 
-/// Members, elements and parts of texts of a value.
+/// Size of a value: the number of its members, elements and parts of texts.
 fn size_of(value: &Value) -> u64 {
     match value {
         Value::Object(members) => {
@@ -243,17 +245,18 @@ fn length(text: &str) -> u64 {
     1 + (text.len() / BYTES_PER_APPLICATION) as u64
 }
 
-/// How many names a list has.
+/// Number of names in a list.
 fn names(list: &Value) -> u64 {
     list.as_array().map_or(1, |names| names.len() as u64)
 }
 
-/// What it counts to look for a pattern in a text.
+/// Work of searching a text for a pattern.
 fn pattern_work(pattern: &str, text: &str) -> u64 {
     length(text) * if may_backtrack(pattern) { BACKTRACKING } else { 1 }
 }
 
-/// Whether a pattern may look around, refer to what it has found, or keep what it has found: all others are tried in one way.
+/// True if a pattern may contain lookarounds, backreferences or possessive parts. The engine for all other patterns
+/// never backtracks.
 fn may_backtrack(pattern: &str) -> bool {
     let refers = |pair: &[u8]| pair[0] == b'\\' && (pair[1].is_ascii_digit() || b"kgKG".contains(&pair[1]));
     pattern.replace("(?:", "(").contains("(?")

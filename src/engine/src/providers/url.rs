@@ -30,7 +30,7 @@ pub fn join(base: &Url, path: &str) -> Url {
     url
 }
 
-/// A path that a user has named a part of, with everything encoded that could end it or lead out of it.
+/// Encodes a path of which a user has named a part: everything that could end it or lead out of it.
 ///
 /// # Errors
 /// A segment is empty, `.` or `..`.

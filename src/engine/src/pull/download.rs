@@ -1,4 +1,4 @@
-//! Downloads a file: with a progress bar, resumed where it was interrupted, with its checksum checked.
+//! Downloads a file with a progress bar, resumes an interrupted download, and checks the checksum.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -28,7 +28,7 @@ const MAX_TEXT_BYTES: u64 = 16 << 20;
 /// Maximum size of any file.
 const MAX_FILE_BYTES: u64 = 32 << 30;
 
-/// Maximum time for one file. The next attempt goes on where it ended.
+/// Maximum time for one file. The next attempt continues where this one ended.
 const MAX_FILE_TIME: Duration = Duration::from_secs(6 * 3600);
 
 impl Downloader {
@@ -46,7 +46,7 @@ impl Downloader {
         Self { agent: config.into() }
     }
 
-    /// A short file.
+    /// Downloads a short file into memory.
     pub fn read(&self, url: &str) -> Result<Vec<u8>, PullError> {
         let mut response = self.get(url, 0)?;
         match response.status() {
@@ -60,7 +60,7 @@ impl Downloader {
         }
     }
 
-    /// A short file that may be missing.
+    /// Downloads a short file that may be missing.
     pub fn read_optional(&self, url: &str) -> Result<Option<Vec<u8>>, PullError> {
         match self.read(url) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -69,8 +69,8 @@ impl Downloader {
         }
     }
 
-    /// Downloads a file to `target` and returns its sha256, which must be `expected` if that is known. A file that is there
-    /// already is not downloaded again.
+    /// Downloads a file to `target` and returns its SHA-256, which must be `expected` if that is given. A file with the
+    /// expected checksum is not downloaded again.
     pub fn fetch(&self, url: &str, target: &Path, expected: Option<&str>) -> Result<String, PullError> {
         let unreadable = |error| write_error(target, &error);
         if let (true, Some(expected)) = (target.exists(), expected)
@@ -102,7 +102,7 @@ impl Downloader {
         let (resumes, mut file) = match status {
             StatusCode::PARTIAL_CONTENT if have > 0 => (true, OpenOptions::new().append(true).open(part)),
             StatusCode::OK => (false, File::create(part)),
-            // Everything was there; if not, the checksum will tell.
+            // The part was already complete; if it is not, the checksum will not match.
             StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(()),
             status => return Err(refused(url, status)),
         };
@@ -151,7 +151,7 @@ fn content_length(response: &Response<Body>) -> Option<u64> {
 fn broken_off(url: &str, error: &impl ToString) -> PullError {
     PullError::Download {
         url: url.into(),
-        reason: format!("{}; run the command again to go on", error.to_string()),
+        reason: format!("{}; run the command again to continue", error.to_string()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How an installation fails.
+//! The errors of an installation.
 
 use std::path::{Path, PathBuf};
 

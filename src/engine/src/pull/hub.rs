@@ -1,4 +1,4 @@
-//! A repository of sentence-transformers' layout on a hub with Hugging Face's addresses
+//! Reads repositories in the layout of sentence-transformers from a hub with Hugging Face's addresses
 //! (<https://huggingface.co/docs/hub/api>).
 
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ struct ModelConfigs {
 }
 
 impl Repository {
-    /// `owner/name`, or the name of one of sentence-transformers' own.
+    /// Parses `owner/name`, or the name of a model of sentence-transformers.
     pub fn parse(source: &str) -> Result<Self, String> {
         let (owner, name) = source.split_once('/').unwrap_or(("sentence-transformers", source));
         if is_model_name(owner) && is_model_name(name) {
@@ -56,7 +56,7 @@ impl Repository {
         Err(format!("expected NAME, OWNER/NAME or a web address, actual \"{source}\""))
     }
 
-    /// The name that the model gets.
+    /// The name under which the model is installed.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -139,7 +139,7 @@ impl ModelConfigs {
         let stated = self.sentence["max_seq_length"].as_u64();
         let limit = stated.or_else(|| {
             let positions = self.model["max_position_embeddings"].as_u64()?;
-            // RoBERTa and its kin count positions from the padding token's index plus one, which is 2.
+            // RoBERTa models number positions from the padding token's index plus one, which is 2.
             let roberta = self.model["model_type"].as_str().is_some_and(|kind| kind.contains("roberta"));
             Some(if roberta { positions.saturating_sub(2) } else { positions })
         })?;
@@ -148,7 +148,7 @@ impl ModelConfigs {
 
     fn pooling(&self) -> Result<Pooling, String> {
         let modes = match self.pooling.as_object() {
-            // Without the file sentence-transformers takes the mean.
+            // Without the file, sentence-transformers uses the mean.
             None => return Ok(Pooling::Mean),
             Some(modes) => modes,
         };
@@ -166,7 +166,7 @@ impl ModelConfigs {
         }
     }
 
-    /// Models without this file are compared by cosine, for which the length makes no difference.
+    /// Models without this file are compared by cosine, for which the norm makes no difference.
     fn normalizes(&self) -> bool {
         self.modules.as_array().is_none_or(|modules| {
             modules

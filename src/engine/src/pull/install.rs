@@ -14,7 +14,7 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// Opens the folder for the model of this name, with the files of an earlier attempt.
+    /// Opens the folder for a model, with the files of an earlier attempt.
     pub fn open(models: &Path, name: &str) -> Result<Self, PullError> {
         let path = models.join(format!(".{name}.pull"));
         fs::create_dir_all(&path).map_err(|error| write_error(&path, &error))?;
@@ -37,7 +37,7 @@ impl Staging {
         fs::write(&file, bytes).map_err(|error| write_error(&file, &error))
     }
 
-    /// Gives the folder its final name, and removes a model that had it.
+    /// Gives the folder its final name, and removes an older model of that name.
     pub fn install(self) -> Result<(), PullError> {
         let failed = |error: std::io::Error| write_error(&self.target, &error);
         let old = self.path.with_extension("old");

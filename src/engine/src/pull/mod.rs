@@ -33,7 +33,7 @@ use install::Staging;
 /// on the hub at `hub` (without an owner: sentence-transformers).
 ///
 /// # Errors
-/// Nothing is installed then; what was downloaded is kept for the next time.
+/// Nothing is installed; downloaded files are kept for the next attempt.
 pub fn pull(source: &str, models: &Path, hub: &str, library: &Library) -> Result<String, PullError> {
     let downloader = Downloader::new();
     if source.starts_with("http://") || source.starts_with("https://") {
@@ -56,7 +56,7 @@ fn pull_folder(
     if !is_model_name(&manifest.name) {
         return Err(content(format!("name \"{}\" is not valid", manifest.name)));
     }
-    // A server must not choose which of the installed models its own replaces.
+    // A server must not choose which installed model its own model replaces.
     if !url.ends_with(&format!("/{}", manifest.name)) {
         return Err(content(format!("the address does not end in the model's name, \"{}\"", manifest.name)));
     }
@@ -116,7 +116,7 @@ fn encoder(staging: &Staging, manifest: &Manifest) -> Result<TextEncoder, PullEr
 /// Checks an installed model as the engine does when it loads it, and describes it in one line.
 ///
 /// # Errors
-/// Those of the engine.
+/// Errors of loading the model.
 pub fn check(path: &Path, library: &Library) -> Result<String, failure::Error> {
     let path = std::path::absolute(path).map_err(|error| failure::Error::Internal(error.to_string()))?;
     let folder = ModelFolder::at(&path)?;

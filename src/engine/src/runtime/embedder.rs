@@ -1,4 +1,4 @@
-//! A model in memory: checked files, a graph ready to run.
+//! A model in memory: its files are checked, and its graph is ready to run.
 
 use super::{Runtime, TokenBatch};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// A graph with what is needed to make embeddings of its output.
+/// A graph, and everything needed to turn its output into embeddings.
 pub struct Embedder {
     model: String,
     manifest: Manifest,
@@ -50,7 +50,7 @@ impl Embedder {
         pooled.map_err(failed)
     }
 
-    /// Checks that it computes the golden vectors of the manifest.
+    /// Checks that the model computes the golden vectors of its manifest.
     ///
     /// # Errors
     /// [`Error::Golden`], or the error of the run.
@@ -75,7 +75,7 @@ impl Embedder {
 
 fn run_error(model: &str, reason: String) -> Error {
     let model = model.to_owned();
-    // The messages of ONNX Runtime's arena and of the C++ library; neither has an error code for it.
+    // The messages of ONNX Runtime's arena and of the C++ library for lack of memory; neither has an error code for it.
     if ["Failed to allocate memory", "bad_alloc"].iter().any(|text| reason.contains(text)) {
         Error::RunMemory { model, reason: reason.trim_end().to_owned() }
     } else {

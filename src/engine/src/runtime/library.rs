@@ -1,4 +1,4 @@
-//! The ONNX Runtime library: chosen, version-checked and loaded once in the life of the process.
+//! Chooses the ONNX Runtime library, checks its version, and loads it once in the life of the process.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,7 +18,7 @@ use crate::{
     system::{self, Bf16},
 };
 
-/// Which runtime to use, as the administrator chooses.
+/// The administrator's choice of the runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum RuntimeChoice {
     /// OpenVINO if it is installed, the processor is faster in bf16 and the results agree; else ONNX Runtime.
@@ -29,10 +29,10 @@ pub enum RuntimeChoice {
     Openvino,
 }
 
-/// Where the libraries are and which to use.
+/// The paths of the libraries, and the choice between them.
 #[derive(Debug, Clone)]
 pub struct LibrarySettings {
-    /// Which runtime.
+    /// The choice of the runtime.
     pub choice: RuntimeChoice,
     /// The library `libonnxruntime.so`.
     pub onnxruntime: PathBuf,
@@ -58,10 +58,10 @@ struct LoadedLibrary {
     openvino: bool,
 }
 
-/// Makes a runtime of a graph and a number of threads.
+/// Opens a graph with a number of threads.
 type Opener<'a> = &'a dyn Fn(&Path, usize) -> Result<Box<dyn Runtime>, String>;
 
-/// What a copy of a model may use.
+/// The resources that a copy of a model may use.
 #[derive(Clone, Copy)]
 pub struct Resources<'a> {
     /// Threads of one run.
@@ -71,7 +71,7 @@ pub struct Resources<'a> {
 }
 
 impl Resources<'_> {
-    /// Those of a process without a memory limit.
+    /// The resources of a process without a memory limit.
     pub fn without_limit(threads: usize) -> Self {
         Self { threads, make_room: &|_| Ok(()) }
     }
@@ -89,7 +89,7 @@ impl Library {
         Self { settings, loaded: Mutex::new(None) }
     }
 
-    /// The library with its version, or why it cannot be loaded.
+    /// The library with its version, or the reason why it cannot be loaded.
     pub fn describe(&self) -> String {
         match self.load() {
             Ok(loaded) => loaded.description,
@@ -102,7 +102,8 @@ impl Library {
         self.settings.threads
     }
 
-    /// Opens a model whose files are verified, with the chosen runtime, or the one that auto prefers and that fits into memory.
+    /// Opens a model whose files are verified. Uses the chosen runtime; for `auto`, the preferred runtime that fits
+    /// into memory.
     ///
     /// # Errors
     /// The library cannot be used, there is no room, the graph cannot be run, or it does not compute its golden vectors.
@@ -182,7 +183,8 @@ impl Library {
     }
 }
 
-/// Why a model was not loaded. That there is no memory, the library says in the words of C++.
+/// The error of a model that could not be loaded. The library reports a lack of memory as a C++ exception, whose name
+/// it quotes.
 fn load_error(folder: &ModelFolder, manifest: &Manifest, loaded_per_stored: u64, reason: String) -> Error {
     if !reason.contains("bad_alloc") {
         return folder.content_error(GRAPH, reason);
@@ -271,12 +273,12 @@ mod tests {
         [cosine, (1.0 - cosine * cosine).sqrt()]
     }
 
-    /// The runtime that is opened if the runtimes compute vectors at these cosines to the golden one.
+    /// The runtime that is opened if the runtimes compute vectors at these cosines to the golden vector.
     fn opened(choice: RuntimeChoice, openvino: f32, onnxruntime: f32) -> Result<&'static str, Error> {
         opened_within(u64::MAX, choice, openvino, onnxruntime)
     }
 
-    /// The same if a model may take `room` times the memory that its files take.
+    /// Like [`opened`], for a model that may take `room` times the memory that its files take.
     fn opened_within(
         room: u64,
         choice: RuntimeChoice,

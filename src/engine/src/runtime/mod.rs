@@ -75,7 +75,7 @@ impl TokenBatch {
         [self.lengths.len(), self.width]
     }
 
-    /// The input of the graph with this name, or nothing if it is not known.
+    /// The input of the graph with this name, or `None` for an unknown name.
     pub fn input(&self, name: &str) -> Option<&[i64]> {
         match name {
             "input_ids" => Some(&self.ids),
@@ -92,8 +92,12 @@ mod tests {
 
     #[test]
     fn shorter_texts_are_padded_and_masked() {
-        let text =
-            |ids: &[u32]| EncodedText { ids: ids.to_vec(), types: vec![0; ids.len()], tokens_before_cut: 0 };
+        let text = |ids: &[u32]| EncodedText {
+            ids: ids.to_vec(),
+            types: vec![0; ids.len()],
+            tokens_before_cut: 0,
+            is_unknown: false,
+        };
         let (a, b) = (text(&[5]), text(&[6, 7]));
         let batch = TokenBatch::new(&[&a, &b]);
         assert_eq!(batch.shape(), [2, 2]);

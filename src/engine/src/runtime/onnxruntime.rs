@@ -18,9 +18,9 @@ pub fn open(library: &Environment, graph: &Path, threads: usize) -> Result<Box<d
     Ok(Box::new(GraphSession::open(library, graph, options)?))
 }
 
-/// While a graph is optimised, the library holds its weights about twice.
+/// While a graph is optimised, its weights are in memory about twice.
 pub const LOADED_PER_STORED: u64 = 2;
 
-/// Texts of 180 tokens, embedded per second of processor time: 35 alone, 34 in pairs, 33 by fours, 30 by eights, 27 by
-/// thirty-twos. Batches pay only for short texts, where a run costs more than its tokens.
+/// Texts of 180 tokens that are embedded per second of processor time: 35 alone, 34 in batches of two, 33 of four, 30
+/// of eight, 27 of thirty-two. Batches help only short texts, for which the fixed cost of a run exceeds that of the tokens.
 const BATCH_LIMITS: BatchLimits = BatchLimits { tokens: 512, texts: 32 };

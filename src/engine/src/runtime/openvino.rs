@@ -21,7 +21,7 @@ pub fn open(library: &Environment, graph: &Path, threads: usize) -> Result<Box<d
         "INFERENCE_PRECISION_HINT": "bf16",
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads.to_string(),
-        // Pinned threads of two copies of a model share a processor.
+        // Pinned threads of two copies of a model would share a processor.
         "ENABLE_CPU_PINNING": "NO",
         "CPU_RUNTIME_CACHE_CAPACITY": MAX_CACHED_SHAPES.to_string(),
     }})
@@ -36,13 +36,14 @@ pub fn open(library: &Environment, graph: &Path, threads: usize) -> Result<Box<d
     Ok(Box::new(GraphSession::open(library, graph, options)?))
 }
 
-/// While a graph is read and compiled, weights of 90 MB take 430 MB.
+/// Weights of 90 MB take 430 MB while the graph is read and compiled.
 pub const LOADED_PER_STORED: u64 = 5;
 
-/// How many shapes of batches keep their compiled kernels. With the library's default of 5,000 the process grows by 3 MB with
-/// each new shape until the memory limit is reached; with 16 it stays at 1 GB of address space, and is not slower.
+/// Number of batch shapes whose compiled kernels are kept. With the library's default of 5,000 the process grows by 3
+/// MB with each new shape until the memory limit is reached; with 16 it stays at 1 GB of address space, and is not slower.
 const MAX_CACHED_SHAPES: u32 = 16;
 
-/// Texts of 180 tokens, embedded per second of processor time on AVX-512 BF16: 47 alone, 54 in pairs, 58 by fours, 61
-/// by eights, 63 by sixteens, 58 by thirty-twos. Eight long ones keep a query that comes in between waiting for 0.1 s.
+/// Texts of 180 tokens that are embedded per second of processor time on AVX-512 BF16: 47 alone, 54 in batches of two,
+/// 58 of four, 61 of eight, 63 of sixteen, 58 of thirty-two. A query that arrives while eight long texts run waits for
+/// 0.1 s.
 const BATCH_LIMITS: BatchLimits = BatchLimits { tokens: 2048, texts: 32 };

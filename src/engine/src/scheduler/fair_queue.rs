@@ -1,5 +1,5 @@
-//! The order of one model's work: by turns between the roles of databases, inside a role between its sessions, queries before
-//! bulk while they leave others their part, the oldest first, texts of similar length together.
+//! The order in which one model runs texts: roles of databases take turns, and within a role its sessions; queries go
+//! before bulk while bulk keeps its share; the oldest text goes first, with texts of similar length.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::{
 };
 use crate::runtime::BatchLimits;
 
-/// Whose texts they are.
+/// The role and session that texts belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Client {
-    /// The role, which has a share with all of its sessions.
+    /// The role. All of its sessions together have one share.
     pub caller: Caller,
-    /// Number of the connection, which has a share of the role's.
+    /// Number of the connection, which has a share of the role's share.
     pub connection: u64,
 }
 
@@ -32,11 +32,11 @@ pub struct FairQueue<T> {
 pub struct Batch<T> {
     /// The texts.
     pub texts: Vec<T>,
-    /// Who pays for the time.
+    /// The sessions that are charged for the time.
     pub bill: Bill,
 }
 
-/// Whose texts are in a batch, with the tokens of each.
+/// The sessions whose texts are in a batch, with the number of tokens of each.
 #[derive(Debug, Default)]
 pub struct Bill(Vec<(Client, usize)>);
 
@@ -70,7 +70,7 @@ impl<T: QueueEntry> FairQueue<T> {
         sessions.flat_map(|session| session.query.iter().chain(session.bulk.iter()))
     }
 
-    /// Whether all that waits would fit into one batch.
+    /// True if all waiting texts would fit into one batch.
     pub fn is_one_batch(&self, limits: BatchLimits) -> bool {
         let mut lengths = self.iter().filter(|text| !text.is_cancelled()).map(QueueEntry::tokens);
         let Some(first) = lengths.next() else { return true };
@@ -85,15 +85,15 @@ impl<T: QueueEntry> FairQueue<T> {
         }
     }
 
-    /// Everything, in no order.
+    /// Removes and returns all texts, in no order.
     pub fn drain(&mut self) -> Vec<T> {
         let sessions = self.roles.backlogs_mut().flat_map(Shares::backlogs_mut);
         sessions.flat_map(|session| session.query.drain().chain(session.bulk.drain())).collect()
     }
 
-    /// The next batch: the oldest text of the session whose turn it is, and texts of similar length from the same lane. A batch of
-    /// bulk is one role's, so that nobody waits for the texts of another. Queries of all roles go together, since a run
-    /// costs more than the tokens of a query. Drops cancelled texts. None only if no text waits.
+    /// The next batch: the oldest text of the session whose turn it is, and texts of similar length from the same lane.
+    /// A bulk batch has texts of a single role, so that no role waits for the texts of another. Queries of all roles
+    /// share batches, since a run costs more than the tokens of a query. Drops cancelled texts. `None` only if no text waits.
     pub fn next_batch(&mut self, limits: BatchLimits) -> Option<Batch<T>> {
         self.roles.begin_turn();
         while let Some((client, lane)) = self.next_turn() {
@@ -113,7 +113,7 @@ impl<T: QueueEntry> FairQueue<T> {
         None
     }
 
-    /// Charges a batch to those whose texts were in it, by their tokens.
+    /// Charges the time of a batch to the sessions whose texts were in it, by their tokens.
     pub fn charge(&mut self, bill: Bill, time: Duration) {
         let tokens: usize = bill.0.iter().map(|(_, tokens)| tokens).sum();
         for (client, own) in bill.0 {
@@ -129,7 +129,7 @@ impl<T: QueueEntry> FairQueue<T> {
         Some((Client { caller, connection }, lane))
     }
 
-    /// The sessions whose texts may be in a batch, the one whose turn it is before others.
+    /// The sessions whose texts may be in a batch, beginning with the one whose turn it is.
     fn companions(&mut self, first: Client, lane: Lane) -> Vec<Client> {
         let mut callers = vec![first.caller];
         if lane == Lane::Query {

@@ -1,4 +1,4 @@
-//! What a model's queue needs of the registry that owns it.
+//! The interface that a model's queue needs from the registry that owns it.
 
 use std::sync::MutexGuard;
 
@@ -9,8 +9,8 @@ pub trait Host: Send + Sync {
     /// The library that runs the models.
     fn library(&self) -> &Library;
 
-    /// How many parallel copies of a model whose files have so many bytes may be in memory beside its sole copy. Not one: this would only
-    /// have fewer threads than the sole copy.
+    /// How many parallel copies of a model with `stored` bytes of files may be in memory beside its sole copy. It is
+    /// never one: a single parallel copy would only have fewer threads than the sole copy.
     fn parallel_copies(&self, stored: u64) -> usize;
 
     /// Maximum number of texts that may wait for one model.

@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::{slots::QueueSlots, texts::QueueEntry};
 use crate::{failure::Error, lock::lock, model::text::EncodedText};
 
-/// What the client of a request is sent.
+/// An event that is sent to the client of a request.
 #[derive(Debug)]
 pub enum JobEvent {
-    /// The model has worked, and the answer has not come yet.
+    /// The model makes progress; the answer is not complete yet.
     Working,
     /// The answer. No other event follows.
     Ended(Result<Vectors, Error>),
@@ -23,7 +23,7 @@ pub enum JobEvent {
 /// Sends an event to the client.
 pub type SendEvent = Box<dyn Fn(JobEvent) + Send>;
 
-/// A request whose texts are on their way through the queue.
+/// A request whose texts are in the queue or in a run.
 pub struct EmbeddingJob {
     cancellation: CancellationToken,
     fingerprint: String,
@@ -33,7 +33,7 @@ pub struct EmbeddingJob {
 struct JobProgress {
     vectors: Vectors,
     remaining: usize,
-    /// None once the answer is sent.
+    /// `None` once the answer is sent.
     send: Option<SendEvent>,
 }
 
@@ -66,22 +66,23 @@ impl EmbeddingJob {
         })
     }
 
-    /// Whether its answer is no longer wanted.
+    /// True if the client no longer wants the answer.
     pub fn is_cancelled(&self) -> bool {
         self.cancellation.is_cancelled()
     }
 
-    /// Fingerprint of the model whose tokenizer made its tokens.
+    /// Fingerprint of the model whose tokenizer made the tokens.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
     /// Stores the embedding of one text. Returns the answer if it was the last.
-    pub fn complete(&self, index: usize, tokens: u32, embedding: &[f32]) -> Option<CompleteAnswer> {
+    pub fn complete(&self, index: usize, text: &EncodedText, embedding: &[f32]) -> Option<CompleteAnswer> {
         let mut progress = self.progress();
         let dimensions = progress.vectors.dimensions as usize;
         progress.vectors.values[index * dimensions..][..dimensions].copy_from_slice(embedding);
-        progress.vectors.tokens[index] = tokens;
+        progress.vectors.tokens[index] = text.tokens_before_cut;
+        progress.vectors.unknown += u32::from(text.is_unknown);
         progress.remaining -= 1;
         let is_last = progress.remaining == 0;
         is_last.then(|| CompleteAnswer {
@@ -92,13 +93,13 @@ impl EmbeddingJob {
 
     /// Tells the client that the model works.
     pub fn report_work(&self) {
-        // Sent under the lock, so that it does not follow the answer.
+        // Sent under the lock, so that it cannot follow the answer.
         if let Some(send) = &self.progress().send {
             send(JobEvent::Working);
         }
     }
 
-    /// Answers with an error; its texts that still wait will be dropped.
+    /// Answers with an error. Texts of the request that still wait will be dropped.
     pub fn fail(&self, error: &Error) {
         self.cancellation.cancel();
         let send = self.progress().send.take();
@@ -113,7 +114,7 @@ impl EmbeddingJob {
 }
 
 impl Drop for EmbeddingJob {
-    /// Answers a request that is lost, for example by a panic.
+    /// Answers a request that was lost, for example through a panic.
     fn drop(&mut self) {
         if !self.is_cancelled() {
             self.fail(&Error::Internal("a request was lost".into()));
@@ -127,9 +128,9 @@ pub struct QueuedText {
     pub job: Arc<EmbeddingJob>,
     /// Position of the text in the request.
     pub index: usize,
-    /// What the model reads.
+    /// The tokens that the model reads.
     pub tokens: EncodedText,
-    /// When it was asked for.
+    /// When the request arrived.
     pub since: Instant,
     /// The slot that it takes in the queue.
     pub slot: QueueSlots,
@@ -160,10 +161,16 @@ mod tests {
             CancellationToken::new(),
             Box::new(move |answer| send.send(answer).unwrap()),
         );
-        assert!(job.complete(1, 7, &[0.5]).is_none());
-        job.complete(0, 6, &[0.25]).unwrap().send();
+        let text = |tokens_before_cut, is_unknown| EncodedText {
+            tokens_before_cut,
+            is_unknown,
+            ids: Vec::new(),
+            types: Vec::new(),
+        };
+        assert!(job.complete(1, &text(7, true), &[0.5]).is_none());
+        job.complete(0, &text(6, false), &[0.25]).unwrap().send();
         let JobEvent::Ended(Ok(answer)) = receive.recv().unwrap() else { panic!("no embeddings") };
-        assert_eq!((answer.values, answer.tokens), (vec![0.25, 0.5], vec![6, 7]));
+        assert_eq!((answer.values, answer.tokens, answer.unknown), (vec![0.25, 0.5], vec![6, 7], 1));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub struct Meter {
 
 impl Default for Meter {
     fn default() -> Self {
-        // Two digits, up to an hour: 50 kB each. The bounds are constants, so there is always a histogram.
+        // Two significant digits, up to an hour: 50 kB each. The bounds are constants, so the histogram is always created.
         let histogram = || Histogram::new_with_bounds(1, 3_600_000_000, 2).ok();
         Self {
             requests: 0,

@@ -1,7 +1,8 @@
-//! The order of work: each model has a queue, and while it is loaded a thread that empties the queue in batches.
+//! Schedules the work of models: each model has a queue, and while it is loaded at least one thread that runs the
+//! queue's texts in batches.
 //!
-//! Roles of databases have fair shares, and in these their sessions. A batch is made of texts that wait at the moment; no text is
-//! delayed to fill a batch.
+//! Roles of databases have fair shares, and within a role its sessions. A batch consists of texts that wait at that
+//! moment; no text is delayed to fill a batch.
 
 pub mod model_queue;
 
@@ -22,6 +23,8 @@ pub mod slots;
 pub mod pace;
 
 pub mod turns;
+
+pub mod tokenizer_turns;
 
 pub mod host;
 

@@ -45,19 +45,19 @@ pub struct ModelQueue {
     description: Mutex<Option<Arc<ModelDescription>>>,
     pub(super) meter: Mutex<Meter>,
     pub(super) state: Mutex<QueueState>,
-    /// Notified of changes for the thread with the sole copy, and for whoever unloads the model.
+    /// Notifies the thread with the sole copy, and threads that wait for the model to be unloaded, of changes.
     pub(super) changed: Condvar,
-    /// Notified of changes for the threads with parallel copies.
+    /// Notifies the threads with parallel copies of changes.
     pub(super) parallel_changed: Condvar,
 }
 
-/// What waits, and who works.
+/// The texts that wait, and the threads that run them.
 pub(super) struct QueueState {
     pub(super) texts: FairQueue<QueuedText>,
     pub(super) pace: Pace,
     pub(super) runners: Runners,
     pub(super) unload_requested: bool,
-    /// Since when a thread loads the model, or waits for its turn to.
+    /// When a thread began to load the model, or to wait for its turn to load it.
     pub(super) loading_since: Option<Instant>,
     last_used: Instant,
     pub(super) error: Option<String>,
@@ -106,7 +106,7 @@ impl ModelQueue {
     /// The description, read from the folder if it is not in memory or out of date.
     ///
     /// # Errors
-    /// A file is missing or broken, or has another checksum than the manifest says.
+    /// A file is missing or broken, or its checksum differs from the manifest.
     pub fn describe(&self) -> Result<Arc<ModelDescription>, Error> {
         let mut slot = lock(&self.description);
         let stamp = self.folder.stamp()?;
@@ -168,7 +168,7 @@ impl ModelQueue {
             state.unload_requested = false;
             self.start_runner(ModelCopy::Sole, state);
         } else {
-            // A query by itself wakes one thread: others would only take the processor from it.
+            // A single query wakes one thread: others would only take the processor from it.
             let is_alone = state.texts.iter().nth(1).is_none();
             let is_for_sole = !state.runners.may_run(ModelCopy::Parallel, is_alone);
             drop(state);
@@ -190,7 +190,7 @@ impl ModelQueue {
         lock(&self.state).texts.remove_cancelled();
     }
 
-    /// Unloads the model if no text waits for it, and returns when its memory is free.
+    /// Unloads the model if no text waits for it. Returns when its memory is free.
     pub fn unload_if_idle(&self) {
         let mut state = lock(&self.state);
         if !state.runners.are_idle() || !state.texts.is_empty() {

@@ -1,20 +1,20 @@
-//! How much a batch may hold, by the measured speed of the model.
+//! Limits the size of a batch by the measured speed of the model.
 
 use std::time::Duration;
 
 use crate::runtime::BatchLimits;
 
-/// Longest time that a batch should take: as long as a query may wait that comes while the model is busy.
+/// Maximum time that a batch should take: a query that arrives while the model is busy waits for this time.
 pub const MAX_BATCH_TIME: Duration = Duration::from_millis(50);
 
-/// Number of tokens up to which texts share a batch however slow the model is. A run costs something whatever is in it: on a busy machine
-/// one of a short text can take as long as this by itself, and texts that each run alone would stay slow.
+/// Number of tokens up to which texts share a batch, even if the model is slow. A run has a fixed cost: on a busy
+/// machine a run of one short text can take as long as [`MAX_BATCH_TIME`], and texts that each run alone would stay slow.
 const MIN_BATCH_TOKENS: usize = 128;
 
-/// How much of what was measured last counts.
+/// Period over which the speed is averaged.
 const WINDOW: Duration = Duration::from_millis(500);
 
-/// The speed of a model, in tokens with their padding, as a moving average.
+/// The speed of a model, in tokens including padding, as a moving average.
 #[derive(Debug, Default)]
 pub struct Pace {
     tokens: f64,
@@ -22,7 +22,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Counts a batch. A batch of few tokens, whose run costs more than these, also takes little time and so counts little.
+    /// Counts a batch. A batch of few tokens is dominated by the fixed cost of a run, but takes little time and so has
+    /// little weight.
     pub fn record(&mut self, tokens: usize, time: Duration) {
         self.tokens += tokens as f64;
         self.seconds += time.as_secs_f64();
@@ -33,7 +34,7 @@ impl Pace {
         }
     }
 
-    /// The limits of the next batch. The first text of a model runs alone, to measure it.
+    /// The limits of the next batch. The first text of a model runs alone, to measure the speed.
     pub fn limits(&self, most: BatchLimits) -> BatchLimits {
         if self.seconds == 0.0 {
             return BatchLimits { tokens: 0, ..most };
@@ -55,7 +56,7 @@ mod tests {
         assert_eq!(pace.limits(MOST).tokens, 0);
         pace.record(180, Duration::from_millis(18));
         assert_eq!(pace.limits(MOST).tokens, 500);
-        // A fast model is held by the runtime's own limit.
+        // The runtime's own limit applies to a fast model.
         let mut fast = Pace::default();
         fast.record(1000, Duration::from_millis(10));
         assert_eq!(fast.limits(MOST), MOST);

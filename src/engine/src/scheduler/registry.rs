@@ -1,4 +1,4 @@
-//! The queues of all models, and what they share.
+//! The queues of all models, and the resources that they share.
 
 use std::{
     collections::HashMap,
@@ -15,13 +15,13 @@ use crate::{
     system,
 };
 
-/// Most parallel copies of a model. Each runs a batch of its own, so with more of them a single batch has fewer threads.
+/// Maximum number of parallel copies of a model. Each runs its own batch, so with more copies a single batch has fewer threads.
 const MAX_PARALLEL_COPIES: usize = 4;
 
-/// The copies of a model may take one part in so many of the engine's memory while they are loaded.
+/// The copies of a model may take this fraction, one half, of the engine's memory while they are loaded.
 const MEMORY_PART: u64 = 2;
 
-/// The queues of all models that were asked for.
+/// The queues of all models that were requested.
 pub struct Registry {
     models: PathBuf,
     library: Library,

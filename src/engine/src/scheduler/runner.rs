@@ -1,8 +1,9 @@
-//! The threads that run a model while it is in memory. Each has a copy of the model and runs batches of its own.
+//! The threads that run a model while it is in memory. Each has a copy of the model and runs its own batches.
 //!
-//! The threads of one run wait for each other at each operator, and beside a busy program each wait is for the one that the
-//! kernel lets run last. Parallel copies do not wait for each other: they run most when much is to be done. A batch by itself
-//! is done sooner by all threads together: for these there is the sole copy, which is the first to be loaded.
+//! The threads of one run wait for each other at each operator; on a busy machine they wait for the thread that the
+//! kernel schedules last. Parallel copies do not wait for each other, so they have the highest throughput when many
+//! texts wait. A single batch finishes sooner with all threads together: the sole copy, which is loaded first, runs
+//! such batches.
 
 use std::{
     collections::HashMap,
@@ -24,10 +25,10 @@ use crate::{
     system,
 };
 
-/// How long a parallel copy without work stays in memory. To load it again takes about a second, in which the others go on.
+/// How long a parallel copy without work stays in memory. Loading it again takes about a second, in which the others continue.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(60);
 
-/// How long clients are told that a load goes on, or waits for that of another model.
+/// How long clients get signs of progress while a model is loaded or waits for another load.
 const MAX_LOAD_TIME: Duration = Duration::from_secs(600);
 
 /// Exit code of an engine whose memory limit stopped a run of a model (`EX_OSERR`).
@@ -38,13 +39,14 @@ impl ModelQueue {
     pub(super) fn start_runner(self: &Arc<Self>, copy: ModelCopy, mut state: MutexGuard<'_, QueueState>) {
         state.runners.enter(copy, Activity::Loading);
         drop(state);
-        // What is said of it if it panics, or if no thread can be started.
+        // The error to report if the thread panics or cannot be started.
         let error = Some(Error::Internal(format!("a thread of model \"{}\" failed", self.name())));
         let runner = Runner { queue: self.clone(), copy, activity: Activity::Loading, error };
         let _ = std::thread::Builder::new().name("model".into()).spawn(move || runner.run());
     }
 
-    /// Tells the clients whose texts wait for the load of the model that it goes on. Not for ever: reading its file may be stuck.
+    /// Sends a sign of progress to the clients whose texts wait for the load of the model. It stops after
+    /// [`MAX_LOAD_TIME`]: reading the file may be stuck.
     pub fn report_load(&self) {
         let since = lock(&self.state).loading_since;
         if since.is_some_and(|since| since.elapsed() < MAX_LOAD_TIME) {
@@ -52,7 +54,7 @@ impl ModelQueue {
         }
     }
 
-    /// Tells the clients whose texts wait that the model works.
+    /// Sends a sign of progress to the clients whose texts wait.
     fn report_work(&self) {
         let waiting: HashMap<*const EmbeddingJob, Arc<EmbeddingJob>> = {
             let state = lock(&self.state);
@@ -61,7 +63,7 @@ impl ModelQueue {
         waiting.values().for_each(|job| job.report_work());
     }
 
-    /// Waits until something has changed. `None` if the copy has had no work for too long.
+    /// Waits until something has changed. `None` if the copy has been idle for too long.
     fn wait_for_change<'s>(
         &'s self,
         copy: ModelCopy,
@@ -105,7 +107,7 @@ impl ModelQueue {
     }
 }
 
-/// A load of a model that is under way.
+/// A load of a model that is in progress.
 struct Load<'q>(&'q ModelQueue);
 
 impl<'q> Load<'q> {
@@ -121,12 +123,12 @@ impl Drop for Load<'_> {
     }
 }
 
-/// A thread of a model.
+/// A thread that runs a model.
 struct Runner {
     queue: Arc<ModelQueue>,
     copy: ModelCopy,
     activity: Activity,
-    /// Why it ends, unless the model is unloaded.
+    /// Why the thread ends, unless the model is unloaded.
     error: Option<Error>,
 }
 
@@ -139,7 +141,7 @@ impl Runner {
         let mut reported = Instant::now();
         while let Some(Batch { texts, bill }) = self.wait_for_batch(&embedder) {
             if texts.iter().any(|text| text.job.fingerprint() != description.fingerprint) {
-                // The model was installed anew: the old weights would give vectors under the new fingerprint.
+                // The model was reinstalled: the old weights would give vectors under the new fingerprint.
                 drop(embedder);
                 (description, embedder) = match self.queue.load(self.copy) {
                     Ok(loaded) => loaded,
@@ -168,7 +170,7 @@ impl Runner {
         state.runners.runtime = Some(runtime.name());
         self.become_in(&mut state, Activity::Idle);
         if !state.texts.is_empty() {
-            // Other threads, which wait, may be those that run it now.
+            // The change may have made this batch the work of another waiting thread.
             queue.wake_all();
         }
         let idle_since = Instant::now();
@@ -224,17 +226,17 @@ impl Runner {
             Ok(vectors) => {
                 let dimensions = description.manifest.dimensions as usize;
                 for (text, vector) in batch.iter().zip(vectors.chunks_exact(dimensions)) {
-                    answers.extend(text.job.complete(text.index, text.tokens.tokens_before_cut, vector));
+                    answers.extend(text.job.complete(text.index, &text.tokens, vector));
                 }
             }
-            // The memory that was lost is only free again in a new engine, of which the clients ask the same.
+            // Only a new engine gets this memory back. Clients repeat their requests there.
             Err(error) if system::is_near_memory_limit() => {
-                eprintln!("ragstone-engine: ends since its memory limit is reached: {error}");
+                eprintln!("ragstone-engine: exits because its memory limit is reached: {error}");
                 system::exit_now(EXIT_OUT_OF_MEMORY);
             }
             Err(error) => batch.iter().for_each(|text| text.job.fail(error)),
         }
-        // Whoever has an answer finds it counted.
+        // Counted first, so that a client that has its answer finds it in the counters.
         let mut meter = lock(&self.queue.meter);
         meter.record_batch(batch.len(), token_count, time);
         batch.iter().for_each(|text| meter.record_wait(begin.saturating_duration_since(text.since)));
@@ -249,7 +251,7 @@ impl Runner {
         self.activity = activity;
     }
 
-    /// Ends the thread. Where others have the model, they go on with what waits; else what waits fails.
+    /// Ends the thread. If other threads have the model, they run the waiting texts; otherwise the waiting texts fail.
     fn fail(mut self, error: &Error) {
         self.error = Some(error.clone());
     }
@@ -260,14 +262,17 @@ impl Runner {
 }
 
 impl Drop for Runner {
-    /// Takes the thread out of the count, however it ends.
+    /// Removes the thread from the counts, however it ends.
     fn drop(&mut self) {
         let mut state = lock(&self.queue.state);
         state.runners.leave(self.copy, self.activity);
         let others = state.runners.count();
         let waiting = match &self.error {
             Some(error) if others > 0 => {
-                eprintln!("ragstone-engine: model \"{}\" has one copy less: {error}", self.queue.name());
+                eprintln!(
+                    "ragstone-engine: could not load one more copy of model \"{}\": {error}",
+                    self.queue.name()
+                );
                 if self.copy == ModelCopy::Parallel {
                     state.runners.most_parallel = state.runners.parallel();
                 }
@@ -283,7 +288,7 @@ impl Drop for Runner {
             state.unload_requested = false;
         }
         if others == 0 && !state.texts.is_empty() {
-            // They arrived while the model was unloaded.
+            // Texts arrived while the model was unloaded.
             self.queue.start_runner(ModelCopy::Sole, state);
         } else {
             drop(state);

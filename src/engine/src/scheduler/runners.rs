@@ -1,11 +1,11 @@
-//! How many threads have a model, and what they do.
+//! Counts the threads that have a copy of a model, by activity.
 
-/// Which copy of a model a thread has.
+/// The kind of copy that a thread has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ModelCopy {
-    /// The one that runs a batch with all of the engine's threads, while it is the only batch.
+    /// The copy that runs a batch with all of the engine's threads, while there is only one batch.
     Sole,
-    /// One of several, each with a part of the threads, which run batches side by side.
+    /// One of several copies, each with a part of the threads, which run batches concurrently.
     Parallel,
 }
 
@@ -14,45 +14,45 @@ pub(super) enum ModelCopy {
 pub(super) struct Runners {
     sole: Counts,
     parallel: Counts,
-    /// How many there may be with parallel copies; known once the first thread has loaded the model.
+    /// Maximum number of threads with parallel copies; known once the first thread has loaded the model.
     pub(super) most_parallel: usize,
     pub(super) runtime: Option<&'static str>,
 }
 
 impl Runners {
-    /// How many there are.
+    /// Number of threads.
     pub(super) fn count(&self) -> usize {
         self.sole.all() + self.parallel.all()
     }
 
-    /// How many have a parallel copy.
+    /// Number of threads with a parallel copy.
     pub(super) fn parallel(&self) -> usize {
         self.parallel.all()
     }
 
-    /// Whether there are none.
+    /// True if there are no threads.
     pub(super) fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
-    /// Whether the model is in memory and none works.
+    /// True if the model is in memory and no thread works.
     pub(super) fn are_idle(&self) -> bool {
         let idle = self.sole.idle + self.parallel.idle;
         idle > 0 && idle == self.count()
     }
 
-    /// What runs the model, if it is in memory.
+    /// The library that runs the model, if the model is in memory.
     pub(super) fn runtime(&self) -> Option<&'static str> {
         self.runtime
             .filter(|_| [&self.sole, &self.parallel].iter().any(|counts| counts.loading < counts.all()))
     }
 
-    /// Counts a thread that does this from now on.
+    /// Counts a thread that begins this activity.
     pub(super) fn enter(&mut self, copy: ModelCopy, activity: Activity) {
         *self.count_of(copy, activity) += 1;
     }
 
-    /// Counts a thread that does this no more.
+    /// Removes a thread that ends this activity from the counts.
     pub(super) fn leave(&mut self, copy: ModelCopy, activity: Activity) {
         *self.count_of(copy, activity) -= 1;
     }
@@ -69,13 +69,13 @@ impl Runners {
         }
     }
 
-    /// Whether another parallel copy would have work, when texts still wait.
+    /// True if another parallel copy would have work while texts wait.
     pub(super) fn want_another(&self) -> bool {
         self.parallel.loading + self.parallel.idle == 0 && self.parallel.busy < self.most_parallel
     }
 
-    /// Whether an idle thread with this copy is to run the next batch: a batch by itself is done soonest by the sole copy, several by
-    /// the parallel ones. Of two idle threads with different copies exactly one may.
+    /// True if an idle thread with this copy should run the next batch: the sole copy finishes a single batch soonest,
+    /// parallel copies finish several. Of two idle threads with different copies exactly one may run it.
     pub(super) fn may_run(&self, copy: ModelCopy, only_batch: bool) -> bool {
         let by_sole = self.parallel.busy == 0 && (only_batch || self.parallel.idle == 0);
         match copy {
@@ -85,7 +85,7 @@ impl Runners {
     }
 }
 
-/// How many threads do what.
+/// Number of threads by activity.
 #[derive(Debug, Default)]
 struct Counts {
     loading: usize,
@@ -99,7 +99,7 @@ impl Counts {
     }
 }
 
-/// What a thread does.
+/// What a thread is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activity {
     Loading,

@@ -1,28 +1,29 @@
-//! Whose turn it is among those that share a resource.
+//! Decides whose turn it is among clients that share a resource.
 //!
-//! Each share counts what it has used, and the one that has used least is next: start-time fair queueing (Goyal, Vin, Cheng:
-//! SIGCOMM 1996). What is urgent has a head start: borrowed virtual time (Duda, Cheriton: SOSP 1999). It goes first while its
-//! share is not far ahead of the others, and has its fair part and no more once it is.
+//! Each share counts what it has used, and the share that has used least is next: start-time fair queueing (Goyal, Vin,
+//! Cheng: SIGCOMM 1996). A share with urgent work has a head start: borrowed virtual time (Duda, Cheriton: SOSP 1999).
+//! It goes first while it is not far ahead of the others; after that it gets its fair part and no more.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
-/// How far a share with something urgent may get ahead of those that have nothing urgent: a few batches, so that short
-/// bursts go first and a flood does not keep others from their part.
+/// How far a share with urgent work may get ahead of shares without any: a few batches, so that short bursts go first
+/// and a flood does not take the others' part.
 pub const HEAD_START: Duration = Duration::from_millis(200);
 
-/// What waits in a share.
+/// The entries that wait in a share.
 pub trait Backlog: Default {
-    /// Number of the oldest entry, which tells the order of arrival over all shares. None if nothing waits.
+    /// Number of the oldest entry; numbers give the order of arrival over all shares. `None` if nothing waits.
     fn oldest(&self) -> Option<u64>;
 
-    /// Whether something urgent waits.
+    /// True if an urgent entry waits.
     fn is_urgent(&self) -> bool;
 }
 
 /// Shares of a resource by their keys.
 #[derive(Debug)]
 pub struct Shares<K, B> {
-    /// The least use of those that waited at the last turn. Shares that come, or come back, begin here: nobody saves up turns.
+    /// The least use of the shares that waited at the last turn. New and returning shares begin here, so that no share
+    /// saves up turns.
     clock: Duration,
     shares: HashMap<K, Share<B>>,
 }
@@ -40,7 +41,7 @@ impl<K, B> Default for Shares<K, B> {
 }
 
 impl<K: Copy + Eq + Hash, B: Backlog> Shares<K, B> {
-    /// The share to add something to.
+    /// Returns the share to add an entry to.
     pub fn join(&mut self, key: K) -> &mut B {
         let share = self.shares.entry(key).or_default();
         if share.backlog.oldest().is_none() {
@@ -49,12 +50,12 @@ impl<K: Copy + Eq + Hash, B: Backlog> Shares<K, B> {
         &mut share.backlog
     }
 
-    /// What waits in a share.
+    /// The entries that wait in a share.
     pub fn get_mut(&mut self, key: K) -> Option<&mut B> {
         self.shares.get_mut(&key).map(|share| &mut share.backlog)
     }
 
-    /// Begins a turn: forgets shares that have nothing waiting and are not ahead of the others.
+    /// Begins a turn: removes shares that have no entries and are not ahead of the others.
     pub fn begin_turn(&mut self) {
         let waiting = self.shares.values().filter(|share| share.backlog.oldest().is_some());
         let least = waiting.map(|share| share.used).min();
@@ -62,7 +63,7 @@ impl<K: Copy + Eq + Hash, B: Backlog> Shares<K, B> {
         self.shares.retain(|_, share| share.backlog.oldest().is_some() || share.used > self.clock);
     }
 
-    /// The shares that have something waiting, in the order of their turns.
+    /// The shares with waiting entries, in the order of their turns.
     pub fn in_order(&self) -> Vec<K> {
         let mut turns: Vec<_> = self
             .shares
@@ -77,36 +78,41 @@ impl<K: Copy + Eq + Hash, B: Backlog> Shares<K, B> {
         turns.into_iter().map(|(_, _, key)| key).collect()
     }
 
-    /// Counts what a share has used.
+    /// Adds to what a share has used.
     pub fn charge(&mut self, key: K, used: Duration) {
-        // A share may have been forgotten while what it got was in use.
+        // The share may have been removed while its work was in progress.
         self.join(key);
         if let Some(share) = self.shares.get_mut(&key) {
             share.used += used;
         }
     }
 
-    /// What waits in all shares.
+    /// The entries that wait in all shares.
     pub fn backlogs(&self) -> impl Iterator<Item = &B> {
         self.shares.values().map(|share| &share.backlog)
     }
 
-    /// The same, to change it.
+    /// The entries that wait in all shares, mutable.
     pub fn backlogs_mut(&mut self) -> impl Iterator<Item = &mut B> {
         self.shares.values_mut().map(|share| &mut share.backlog)
     }
 }
 
 impl<K: Copy + Eq + Hash, C: Copy + Eq + Hash, B: Backlog> Shares<K, Shares<C, B>> {
-    /// The share whose turn it is, and the one of its own shares whose turn it is there. None if nothing waits.
+    /// The share whose turn it is, and the share within it whose turn it is. `None` if nothing waits.
     pub fn next_pair(&mut self) -> Option<(K, C)> {
-        let outer = *self.in_order().first()?;
+        self.next_pair_of(|_| true)
+    }
+
+    /// The same, of the shares that may have a turn.
+    pub fn next_pair_of(&mut self, may_have_one: impl Fn(K) -> bool) -> Option<(K, C)> {
+        let outer = self.in_order().into_iter().find(|key| may_have_one(*key))?;
         let inside = self.get_mut(outer)?;
         inside.begin_turn();
         Some((outer, *inside.in_order().first()?))
     }
 
-    /// Counts what a share has used for one of its own.
+    /// Adds to what a share, and a share within it, have used.
     pub fn charge_pair(&mut self, outer: K, inner: C, used: Duration) {
         self.charge(outer, used);
         if let Some(inside) = self.get_mut(outer) {
@@ -129,7 +135,7 @@ impl<K: Copy + Eq + Hash, B: Backlog> Backlog for Shares<K, B> {
 mod tests {
     use super::*;
 
-    /// How many entries wait, and whether they are urgent.
+    /// Number of waiting entries, and whether they are urgent.
     #[derive(Debug, Default)]
     struct Waiting(u64, bool);
 
@@ -144,7 +150,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Gives turns of a millisecond, and counts those of share 1.
+    /// Gives turns of one millisecond, and counts those of share 1.
     fn turns_of_first(shares: &mut Shares<u32, Waiting>, turns: usize) -> usize {
         let mut count = 0;
         for _ in 0..turns {
@@ -157,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn turns_alternate_and_nobody_saves_them_up() {
+    fn turns_alternate_and_are_not_saved_up() {
         let mut shares = Shares::default();
         *shares.join(1) = Waiting(1, false);
         assert_eq!(turns_of_first(&mut shares, 1000), 1000);
         *shares.join(2) = Waiting(1, false);
         let first = turns_of_first(&mut shares, 100);
         assert!((49..=51).contains(&first), "{first}");
-        // One that was away begins with the others.
+        // A share that was away begins level with the others.
         shares.join(1).0 = 0;
         turns_of_first(&mut shares, 1000);
         shares.join(1).0 = 1;

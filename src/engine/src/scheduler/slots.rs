@@ -19,21 +19,21 @@ struct TakenSlots {
     by_holder: HashMap<SlotHolder, usize>,
 }
 
-/// Who takes slots: a role, for single texts or for bulk work, so that its own bulk work never refuses its searches.
+/// The holder of slots: a role in one lane, so that a role's bulk work never makes its own searches be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SlotHolder {
     /// The role.
     pub caller: Caller,
-    /// For what.
+    /// The lane.
     pub lane: Lane,
 }
 
-/// Slots that there are not enough of.
+/// Too few slots are free.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoSlots {
     /// Slots that are taken.
     pub taken: usize,
-    /// Those of them that the holder itself has taken.
+    /// Slots that the holder itself has taken.
     pub own: usize,
 }
 
@@ -43,8 +43,8 @@ impl Slots {
         lock(&self.0).all
     }
 
-    /// Takes `count` slots of a queue that has `limit`. A holder that has some gets no more than stay free for others, so that a
-    /// flood of one, or of several, always leaves room for the next: one alone may have half of the queue, two a third each.
+    /// Takes `count` slots of a queue that has `limit`. A holder that already has slots gets at most as many in all as stay
+    /// free for others, so that there is always room for another holder: one alone may have half of the queue, two a third each.
     ///
     /// # Errors
     /// There are not enough.

@@ -1,4 +1,4 @@
-//! The texts of one session that wait in one lane, and how they are put together to a batch.
+//! The texts of one session that wait in one lane, and how they are grouped into a batch.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::runtime::BatchLimits;
 pub trait QueueEntry {
     /// Tokens that it adds to a batch.
     fn tokens(&self) -> usize;
-    /// Whether its result is no longer wanted.
+    /// True if its result is no longer wanted.
     fn is_cancelled(&self) -> bool;
 }
 
@@ -17,7 +17,7 @@ pub trait QueueEntry {
 pub struct Texts<T> {
     /// By length, then age: neighbours need the least padding.
     by_length: BTreeMap<(usize, u64), T>,
-    /// Length of each text by age: a batch is formed around the oldest.
+    /// Length of each text by age: a batch is built around the oldest text.
     by_age: BTreeMap<u64, usize>,
 }
 
@@ -73,7 +73,7 @@ impl<T: QueueEntry> Texts<T> {
         }
     }
 
-    /// Takes the texts that fit into a batch, those nearest in length to its first text before others.
+    /// Takes the texts that fit into a batch, those closest in length to its first text first.
     pub fn take_similar(&mut self, shape: &mut BatchShape, limits: BatchLimits) -> Vec<T> {
         let mut taken = Vec::new();
         let key = (shape.first, 0);
@@ -138,5 +138,6 @@ impl BatchShape {
     }
 }
 
-/// Texts whose lengths differ by at most this many tokens always fit together: a run of its own costs more than the padding.
+/// Texts whose lengths differ by at most this many tokens always share a batch: a run of its own would cost more than
+/// the padding.
 const LENGTH_TOLERANCE: usize = 8;

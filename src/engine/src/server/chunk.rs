@@ -26,7 +26,7 @@ pub fn chunk(
     documents.iter().map(|document| cutter.cut(document, &tokenizer)).collect()
 }
 
-/// Tokens of each text.
+/// Number of tokens of each text.
 ///
 /// # Errors
 /// The model is not usable, or the request was cancelled.
@@ -41,7 +41,7 @@ pub fn count(
     texts.iter().map(|text| chunk::count(text, &tokenizer).map(|tokens| tokens as u32)).collect()
 }
 
-/// A tokenizer that counts its steps, and ends a cut once the request is cancelled.
+/// A tokenizer that counts its steps, and stops once the request is cancelled.
 struct CancellableTokenizer<'a> {
     engine: &'a Engine,
     encoder: &'a TextEncoder,

@@ -15,17 +15,17 @@ use super::{
     chunk,
     embed::{self, EmbedRequest},
     engine::Engine,
-    socket,
+    socket, tokenizing,
 };
 use crate::{
     agent_log::MAX_POST_WAIT,
     failure::Error,
-    outbox::{Outbox, REPORT_INTERVAL},
+    outbox::Outbox,
     providers::{
         self,
         request::{CompletionRequest, EmbeddingRequest, RerankRequest},
     },
-    scheduler::fair_queue::Client,
+    scheduler::{fair_queue::Client, tokenizer_turns::WorkOrder},
 };
 
 /// Serves a client until it disconnects.
@@ -88,12 +88,12 @@ impl ClientConnection {
             };
             let (id, request) = match decoded.and_then(|frame| frame.map_err(|error| error.to_string())) {
                 Ok(frame) => (frame.id, frame.body),
-                // A message of another version of the protocol may not decode at all.
+                // A message of another protocol version may not decode at all.
                 Err(reason) => return self.send_last(0, Error::Protocol(reason)).await,
             };
             let dispatched = match request {
                 Request::PostLog { database, packet } if self.has_greeted => {
-                    // While there is no room nothing more is read, so that the client's socket fills up.
+                    // While there is no room, nothing more is read, so that the client's socket fills up.
                     self.engine.agent_log().post(database, packet, &mut self.post_wait).await;
                     Ok(())
                 }
@@ -105,7 +105,7 @@ impl ClientConnection {
         }
     }
 
-    /// Answers a request, or passes it to where it will be answered. An error ends the connection.
+    /// Answers a request, or passes it to the part that will answer it. An error ends the connection.
     fn dispatch(&mut self, id: u64, request: Request) -> Result<(), Error> {
         if !self.has_greeted {
             return self.greet(id, request);
@@ -119,12 +119,14 @@ impl ClientConnection {
                 embed::start(&self.engine, &self.outbox, id, request);
             }
             Request::Chunk { model, caller, options, documents } => {
-                self.run_tokenizer(id, caller, text_bytes(&documents), move |engine, cancellation| {
+                let order = WorkOrder::of(self.client(caller), &documents);
+                self.run_tokenizer(id, order, move |engine, cancellation| {
                     chunk::chunk(engine, &model, options, &documents, cancellation).map(Response::Chunks)
                 });
             }
             Request::Count { model, caller, texts } => {
-                self.run_tokenizer(id, caller, text_bytes(&texts), move |engine, cancellation| {
+                let order = WorkOrder::of(self.client(caller), &texts);
+                self.run_tokenizer(id, order, move |engine, cancellation| {
                     chunk::count(engine, &model, &texts, cancellation).map(Response::Counts)
                 });
             }
@@ -196,14 +198,16 @@ impl ClientConnection {
                 let request = RerankRequest { target, model, query, documents, account };
                 providers::rerank(calls, outbox, id, request);
             }
-            Request::Check { schema, answer } => providers::check_schema(outbox, id, schema, answer),
+            Request::Check { caller, schema, answer } => {
+                providers::check_schema(calls, outbox, id, caller, schema, answer);
+            }
             _ => {}
         }
     }
 
     fn take_calls(&self, id: u64, database: u32, written: u64) {
         self.outbox.open(id);
-        // Calls may come long after the client has gone.
+        // Calls may end long after the client has disconnected.
         let outbox = Arc::downgrade(&self.outbox);
         self.engine.calls().ledger().take(database, written, move |calls, lost| {
             if let Some(outbox) = outbox.upgrade() {
@@ -233,7 +237,7 @@ impl ClientConnection {
         });
     }
 
-    /// Answers with the result of `work`, which reads files or takes a moment, in a blocking thread.
+    /// Answers with the result of `work`, which reads files or takes some time, from a blocking thread.
     fn run_blocking(
         &self,
         id: u64,
@@ -243,38 +247,15 @@ impl ClientConnection {
         tokio::task::spawn_blocking(move || outbox.answer(id, work(&engine, &cancellation)));
     }
 
-    /// Answers with the result of `work`, which tokenises so many bytes. Where these are many, it waits for its turn, so that
-    /// threads remain for everything else.
+    /// Answers with the result of `work`, which tokenises texts.
     fn run_tokenizer(
         &self,
         id: u64,
-        caller: Caller,
-        bytes: usize,
+        order: WorkOrder,
         work: impl FnOnce(&Engine, &CancellationToken) -> Result<Response, Error> + Send + 'static,
     ) {
-        if bytes <= MAX_BYTES_WITHOUT_TURN {
-            return self.run_blocking(id, work);
-        }
-        let (engine, outbox, cancellation) = (self.engine.clone(), self.outbox.clone(), self.outbox.open(id));
-        let reporting = report_tokenizing(engine.clone(), outbox.clone(), id);
-        let client = self.client(caller);
-        let working = async move {
-            let turn = tokio::select! {
-                turn = engine.tokenizer_turns().take(client) => turn,
-                () = cancellation.cancelled() => return,
-            };
-            let work = move || {
-                let _turn = turn;
-                outbox.answer(id, work(&engine, &cancellation));
-            };
-            // It fails only if the work panics, or at the end of the engine.
-            let _ = tokio::task::spawn_blocking(work).await;
-        };
-        tokio::spawn(async move {
-            tokio::select! {
-                () = working => {}
-                () = reporting => {}
-            }
+        tokenizing::start(&self.engine, &self.outbox, id, order, move |engine, outbox, cancellation| {
+            outbox.answer(id, work(engine, &cancellation));
         });
     }
 
@@ -282,27 +263,6 @@ impl ClientConnection {
         self.outbox.send(id, Err(error));
         self.outbox.flush().await;
     }
-}
-
-/// Tells the client of a request, while it waits or is worked on, that tokenizers make progress.
-async fn report_tokenizing(engine: Arc<Engine>, outbox: Arc<Outbox>, id: u64) {
-    let mut interval = tokio::time::interval(REPORT_INTERVAL);
-    let mut seen = engine.tokenizer_steps();
-    loop {
-        interval.tick().await;
-        let steps = engine.tokenizer_steps();
-        if steps != seen {
-            outbox.send_piece(id, Response::Working);
-            seen = steps;
-        }
-    }
-}
-
-/// Texts up to this size are tokenised without waiting for a turn; it takes some 50 ms.
-const MAX_BYTES_WITHOUT_TURN: usize = 64 << 10;
-
-fn text_bytes(texts: &[String]) -> usize {
-    texts.iter().map(String::len).sum()
 }
 
 /// A larger frame is decoded in a blocking thread, and its buffer is not kept for the next one.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use ragstone_core::protocol::{Kind, Lane, MAX_FRAME, Response, Vectors};
 use tokio_util::sync::CancellationToken;
 
-use super::engine::Engine;
+use super::{engine::Engine, tokenizing};
 use crate::{
     failure::Error,
     outbox::Outbox,
@@ -14,6 +14,7 @@ use crate::{
         job::{EmbeddingJob, JobEvent, QueuedText},
         model_queue::{ModelDescription, ModelQueue},
         slots::{QueueSlots, SlotHolder},
+        tokenizer_turns::WorkOrder,
     },
 };
 
@@ -21,41 +22,43 @@ use crate::{
 pub struct EmbedRequest {
     /// Name of the model.
     pub model: String,
-    /// Which of the model's prefixes is put before the texts.
+    /// Selects the prefix of the model that is put before the texts.
     pub kind: Kind,
     /// The lane of the queue.
     pub lane: Lane,
-    /// Who asks.
+    /// The session that sends the request.
     pub client: Client,
     /// The texts.
     pub texts: Vec<String>,
 }
 
-/// Starts a request. A short one is tokenised here if the tokenizer is in memory, which takes less time than a change of
-/// threads.
+/// Starts a request. A short request is tokenised in this thread if the tokenizer is in memory, which takes less time
+/// than switching threads.
 pub fn start(engine: &Arc<Engine>, outbox: &Arc<Outbox>, id: u64, request: EmbedRequest) {
-    let cancellation = outbox.open(id);
     let bytes: usize = request.texts.iter().map(String::len).sum();
     if bytes <= MAX_INLINE_BYTES
         && let Ok(queue) = engine.registry().queue(&request.model)
         && let Some(description) = queue.cached_description()
     {
-        return submit(&queue, &description, outbox, id, cancellation, request);
+        return submit(engine, &queue, &description, outbox, id, outbox.open(id), request);
     }
-    let (engine, outbox) = (engine.clone(), outbox.clone());
-    tokio::task::spawn_blocking(move || {
+    let order = WorkOrder::to_embed(request.client);
+    tokenizing::start(engine, outbox, id, order, move |engine, outbox, cancellation| {
         let found = engine.registry().queue(&request.model).and_then(|queue| Ok((queue.describe()?, queue)));
         match found {
-            Ok((description, queue)) => submit(&queue, &description, &outbox, id, cancellation, request),
+            Ok((description, queue)) => {
+                submit(engine, &queue, &description, outbox, id, cancellation, request);
+            }
             Err(error) => outbox.answer(id, Err(error)),
         }
     });
 }
 
-/// Maximum size of texts that are tokenised in the thread that serves the sockets; it takes about 0.3 ms.
+/// Maximum bytes of texts that are tokenised in the thread that serves the sockets; that takes about 0.3 ms.
 const MAX_INLINE_BYTES: usize = 1 << 10;
 
 fn submit(
+    engine: &Engine,
     queue: &Arc<ModelQueue>,
     description: &ModelDescription,
     outbox: &Arc<Outbox>,
@@ -68,6 +71,7 @@ fn submit(
         dimensions: manifest.dimensions,
         values: Vec::new(),
         tokens: vec![0; request.texts.len()],
+        unknown: 0,
         max_tokens: manifest.max_tokens,
         fingerprint: description.fingerprint.clone(),
     };
@@ -95,11 +99,12 @@ fn submit(
         Kind::Query => &manifest.query_prefix,
         Kind::Document => &manifest.document_prefix,
     };
-    enqueue(queue, description, &job, slots, prefix, &request);
+    enqueue(engine, queue, description, &job, slots, prefix, &request);
 }
 
 /// Tokenises the texts and puts them into the queue, a part at a time, so that the model can begin with the first.
 fn enqueue(
+    engine: &Engine,
     queue: &Arc<ModelQueue>,
     description: &ModelDescription,
     job: &Arc<EmbeddingJob>,
@@ -133,8 +138,9 @@ fn enqueue(
             }
         }
         queue.push(request.client, request.lane, queued);
+        engine.count_tokenizer_step();
     }
 }
 
-/// How many texts are put into the queue at a time: enough for the first batch to have texts of similar length.
+/// Number of texts that are put into the queue at a time: enough for the first batch to have texts of similar length.
 const TEXTS_PER_PUSH: usize = 128;

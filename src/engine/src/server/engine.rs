@@ -1,4 +1,4 @@
-//! What all connections share.
+//! The state that all connections share.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use crate::{
     pieces::PieceStreams,
     providers::shared::Calls,
     runtime::library::Library,
-    scheduler::{host::Host, registry::Registry, turns::Turns},
+    scheduler::{host::Host, registry::Registry, tokenizer_turns::TokenizerTurns},
     system,
 };
 
@@ -29,7 +29,7 @@ pub struct Engine {
     agent_log: AgentLog,
     piece_streams: Arc<PieceStreams>,
     calls: Arc<Calls>,
-    tokenizer_turns: Arc<Turns>,
+    tokenizer_turns: TokenizerTurns,
     tokenizer_steps: AtomicU64,
     reports: Mutex<ProgressReports>,
     clients: AtomicU32,
@@ -38,11 +38,11 @@ pub struct Engine {
     started: Instant,
 }
 
-/// By connection, then by database, process and subject.
+/// Key: connection, database, process, subject.
 type ProgressReports = BTreeMap<(u64, u32, i32, String), Progress>;
 
 impl Engine {
-    /// An engine without clients and models, which runs in this sandbox.
+    /// Creates an engine without clients and models, which runs in this sandbox.
     pub fn new(options: ServeOptions, sandbox: String) -> Arc<Self> {
         let library = Library::new(options.library);
         Arc::new(Self {
@@ -50,7 +50,7 @@ impl Engine {
             agent_log: AgentLog::default(),
             piece_streams: Arc::default(),
             calls: Arc::default(),
-            tokenizer_turns: Turns::new(system::processors()),
+            tokenizer_turns: TokenizerTurns::new(system::processors()),
             tokenizer_steps: AtomicU64::new(0),
             reports: Mutex::default(),
             clients: AtomicU32::new(0),
@@ -60,12 +60,12 @@ impl Engine {
         })
     }
 
-    /// The models.
+    /// The queues of all models.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
-    /// Logs of agents that are not written yet.
+    /// The agents' log entries that are not written yet.
     pub fn agent_log(&self) -> &AgentLog {
         &self.agent_log
     }
@@ -75,17 +75,17 @@ impl Engine {
         &self.piece_streams
     }
 
-    /// What calls to providers share.
+    /// The state that calls to providers share.
     pub fn calls(&self) -> &Arc<Calls> {
         &self.calls
     }
 
-    /// The turns of requests that tokenise much, one for each processor.
-    pub fn tokenizer_turns(&self) -> &Arc<Turns> {
+    /// The turns of requests that are tokenised.
+    pub fn tokenizer_turns(&self) -> &TokenizerTurns {
         &self.tokenizer_turns
     }
 
-    /// How many steps tokenizers have made, a sign of progress.
+    /// Number of steps that tokenizers have made; it rises while they make progress.
     pub fn tokenizer_steps(&self) -> u64 {
         self.tokenizer_steps.load(Ordering::Relaxed)
     }
@@ -105,7 +105,7 @@ impl Engine {
         self.clients.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Forgets a client that has disconnected: its reports, and its texts in the queues.
+    /// Removes what a client that has disconnected leaves behind: its reports, and its texts in the queues.
     pub fn client_disconnected(&self, connection: u64, had_requests: bool) {
         self.clients.fetch_sub(1, Ordering::Relaxed);
         lock(&self.reports).retain(|key, _| key.0 != connection);
@@ -119,7 +119,7 @@ impl Engine {
         self.registry.queues().iter().for_each(|queue| queue.remove_cancelled());
     }
 
-    /// Keeps a client's report on a long operation.
+    /// Stores a client's report on a long operation.
     pub fn report(&self, connection: u64, progress: Progress) {
         let key = (connection, progress.database, progress.pid, progress.subject.clone());
         let mut reports = lock(&self.reports);

@@ -1,5 +1,5 @@
-//! Serves requests: a connection's task reads a frame and answers it at once or puts it into a model's queue. The thread that
-//! completes the answer writes it to the connection.
+//! Serves requests. A connection's task reads a frame, and answers it at once or puts it into a model's queue. The
+//! thread that completes the answer writes it to the connection.
 
 pub mod options;
 
@@ -13,6 +13,8 @@ mod embed;
 
 mod chunk;
 
+mod tokenizing;
+
 use std::{sync::Arc, time::Duration};
 
 use engine::Engine;
@@ -20,26 +22,29 @@ use options::ServeOptions;
 use socket::ServeError;
 use tokio::{net::UnixListener, signal::unix::SignalKind, time::Instant};
 
-use crate::{outbox::REPORT_INTERVAL, sandbox, system};
+use crate::{
+    outbox::REPORT_INTERVAL, providers::shared::MAX_SCHEMAS_AT_ONCE, sandbox,
+    scheduler::tokenizer_turns::TokenizerTurns, system,
+};
 
 /// Serves until SIGTERM, or until the executable is replaced and no client is connected.
 ///
 /// # Errors
-/// It cannot begin to serve.
+/// The engine cannot begin to serve.
 pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
     system::limit_memory(options.memory_mb.max(256) << 20)
         .map_err(|reason| ServeError::System(format!("limit memory: {reason}")))?;
     let processors = system::processors();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // As many may tokenise long texts; the others are for what takes a moment.
-        .max_blocking_threads(processors + processors.max(2) + 2)
+        // All that have turns, and some for what takes a moment.
+        .max_blocking_threads(TokenizerTurns::threads(processors) + MAX_SCHEMAS_AT_ONCE + processors.max(2))
         .thread_name("pool")
         .build()
         .map_err(|error| ServeError::System(format!("start the event loop: {error}")))?;
     let entered = runtime.enter();
     let (_lock, listener) = socket::listen(&options.socket_directory)?;
-    // Before any other thread starts, which would be outside of it.
+    // Before any other thread starts, which would be outside the sandbox.
     let sandbox = sandbox::enter(options.readable_paths());
     let engine = Engine::new(options, sandbox);
     runtime.block_on(run(engine, listener));
@@ -62,7 +67,7 @@ async fn run(engine: Arc<Engine>, listener: UnixListener) {
                     connections += 1;
                     tokio::spawn(connection::serve(engine.clone(), stream, connections));
                 }
-                // Probably out of descriptors, which is over when another connection is closed.
+                // The process probably has no free descriptor, until another connection is closed.
                 Err(error) => {
                     eprintln!("ragstone-engine: cannot accept a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -81,5 +86,5 @@ async fn run(engine: Arc<Engine>, listener: UnixListener) {
     }
 }
 
-/// How long an engine whose executable was replaced waits for clients.
+/// How long an engine whose executable was replaced waits for clients before it ends.
 const MAX_TIME_WITHOUT_CLIENTS: Duration = Duration::from_secs(10);

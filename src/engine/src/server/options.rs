@@ -1,4 +1,4 @@
-//! What the supervisor decides when it starts an engine.
+//! The options that the supervisor passes when it starts an engine.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ pub struct ServeOptions {
     pub socket_directory: PathBuf,
     /// Folder that holds a folder for each model.
     pub models: PathBuf,
-    /// Which library runs the models.
+    /// The library that runs the models.
     pub library: LibrarySettings,
     /// Memory limit of this process, MB.
     pub memory_mb: u64,
@@ -22,13 +22,13 @@ pub struct ServeOptions {
 }
 
 impl ServeOptions {
-    /// What an engine with these options has to read: models and the libraries that run them. Symbolic links to models are followed
-    /// that are there now.
+    /// The paths that an engine with these options reads: models and the libraries that run them. Symbolic links to
+    /// models are resolved once, now.
     pub fn readable_paths(&self) -> Vec<PathBuf> {
         let models = self.models.read_dir().into_iter().flatten().flatten();
         let linked_models = models.filter_map(|entry| entry.path().canonicalize().ok());
         let library = &self.library.onnxruntime;
-        // The library may be a link into another folder, where those are that it needs.
+        // The library may be a link into another folder, which also has the libraries that it needs.
         let linked_library = library.canonicalize().unwrap_or_default();
         let libraries =
             [library, &linked_library].into_iter().filter_map(|file| file.parent().map(Path::to_owned));

@@ -17,7 +17,7 @@ use tokio::net::{UnixListener, UnixSocket, UnixStream};
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// Another engine of this protocol version serves in this folder.
-    #[error("another engine serves in {0}")]
+    #[error("another engine already serves in {0}")]
     AlreadyServed(String),
     /// The socket cannot be created.
     #[error("cannot listen in {directory}: {reason}")]
@@ -27,7 +27,7 @@ pub enum ServeError {
         /// The system's message.
         reason: String,
     },
-    /// A system call failed that does not concern the socket.
+    /// A system call that does not concern the socket failed.
     #[error("cannot {0}")]
     System(String),
 }
@@ -42,7 +42,7 @@ impl ServeError {
     }
 }
 
-/// Locks the folder and opens the socket. The file that is returned holds the lock.
+/// Locks the folder and opens the socket. The returned file holds the lock.
 ///
 /// # Errors
 /// Another engine holds the lock, or the folder cannot be written.
@@ -62,7 +62,7 @@ pub fn listen(directory: &Path) -> Result<(File, UnixListener), ServeError> {
         Err(Errno::WOULDBLOCK) => return Err(ServeError::AlreadyServed(directory.display().to_string())),
         Err(error) => return Err(failed(error.to_string())),
     }
-    // A socket that is there was left by an engine that died, since no other engine holds the lock.
+    // An existing socket was left by an engine that died, since no other engine holds the lock.
     let path = directory.join(socket_name());
     match fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error.to_string())),
@@ -79,7 +79,7 @@ pub fn listen(directory: &Path) -> Result<(File, UnixListener), ServeError> {
     Ok((lock, listener))
 }
 
-/// Whoever could write in the folder could put symbolic links there, or a socket of his own.
+/// Checks that only this user can write in the folder: another user could put symbolic links or a socket there.
 fn check_owner(directory: &Path) -> Result<(), String> {
     let found = directory.metadata().map_err(|error| error.to_string())?;
     if found.uid() != rustix::process::geteuid().as_raw() {

@@ -1,4 +1,4 @@
-//! Calls of a provider that is a stub.
+//! Calls to a provider that is a stub.
 
 use ragstone_core::{
     failure::Failure,
@@ -55,7 +55,8 @@ pub fn completed(response: Response) -> Completion {
     }
 }
 
-/// The failure of a call to a provider with this script, and the provider. Checks that it contains no secret.
+/// Makes a call that fails, to a provider with this script. Returns the failure, after checking that it contains no
+/// secret, and the provider.
 pub fn failure(
     script: impl IntoIterator<Item = Reply>,
     change: impl FnOnce(&mut Target),

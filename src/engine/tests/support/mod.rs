@@ -1,4 +1,4 @@
-//! A running engine, and a client that speaks the protocol with nothing in between.
+//! A running engine, and a client that speaks its protocol directly.
 #![allow(dead_code)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -30,7 +30,7 @@ pub fn onnxruntime() -> PathBuf {
         .unwrap_or_else(|| panic!("set RAGSTONE_ONNXRUNTIME to the path of libonnxruntime.so"))
 }
 
-/// A copy of the tiny model under `models`, free to be broken.
+/// A copy of the tiny model under `models`, which a test may damage.
 pub fn install_tiny_model(models: &Path, name: &str) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(MODEL);
     let target = models.join(name);
@@ -45,7 +45,7 @@ pub fn engine_command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_ragstone-engine"))
 }
 
-/// An engine in a folder of its own, ended with the test.
+/// An engine with its own folder, which ends with the test.
 pub struct EngineProcess {
     pub folder: TempDir,
     process: Child,
@@ -56,12 +56,12 @@ impl EngineProcess {
         Self::start_with(&[])
     }
 
-    /// Later arguments win over the usual ones.
+    /// Starts an engine. Later arguments override the default ones.
     pub fn start_with(arguments: &[&str]) -> Self {
         Self::start_as(arguments, &[])
     }
 
-    /// With these variables in its environment.
+    /// Starts an engine with these variables in its environment.
     pub fn start_in(variables: &[(&str, &str)]) -> Self {
         Self::start_as(&[], variables)
     }
@@ -125,7 +125,7 @@ impl EngineProcess {
         self.process.wait().unwrap();
     }
 
-    /// Ends it, and gives what it has written to stderr.
+    /// Ends the engine, and returns what it has written to stderr.
     pub fn end(mut self) -> String {
         self.kill();
         let mut said = String::new();
@@ -133,7 +133,7 @@ impl EngineProcess {
         said
     }
 
-    /// None while it runs.
+    /// The exit status; `None` while the engine runs.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().unwrap()
     }
@@ -175,7 +175,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A connection without a greeting.
+    /// A connection that has not sent hello.
     pub fn raw(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -194,12 +194,12 @@ impl Client {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Sends bytes; false if the engine has closed the connection.
+    /// Sends bytes. Returns false if the engine has closed the connection.
     pub fn sends(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
     }
 
-    /// The next frame that is no sign of progress.
+    /// The next frame that is not a sign of progress.
     pub fn receive(&mut self) -> Frame<Response> {
         loop {
             let frame = self.receive_any();
@@ -209,7 +209,7 @@ impl Client {
         }
     }
 
-    /// The next frame, also if it is a sign of progress.
+    /// The next frame, including signs of progress.
     pub fn receive_any(&mut self) -> Frame<Response> {
         let mut prefix = [0; PREFIX];
         self.stream.read_exact(&mut prefix).unwrap();

@@ -62,7 +62,7 @@ fn think_call_observe_answer() {
     assert_eq!(position(&next(&plan, &events)), Some(1));
     events.push(made(1, "3"));
     let Action::Ask(second) = next(&plan, &events) else { panic!("nothing asked") };
-    // System, user, assistant, and an answer to each call.
+    // System, user, assistant, and a result for each call.
     assert_eq!(second.messages.len(), 5);
     events.push(Event::Said(answered("It is here.")));
     assert_eq!(next(&plan, &events), Action::Answer("It is here.".into()));
@@ -117,7 +117,7 @@ fn an_approved_tool_that_the_agent_lost_meanwhile_is_refused() {
 }
 
 #[test]
-fn a_limit_stops_the_run_before_tools_whose_result_nobody_reads() {
+fn a_limit_stops_the_run_before_tools_whose_result_is_not_read() {
     let mut plan = plan(&[("find", false)]);
     let mut events = asked();
     events.push(said(&[call("find", "{}")]));
@@ -127,7 +127,7 @@ fn a_limit_stops_the_run_before_tools_whose_result_nobody_reads() {
     assert_eq!(next(&plan, &events), Action::Stop(StopReason::Tokens { spent: 10, budget: 10 }));
     plan.limits = RunLimits { max_steps: 2, token_budget: None, timeout_ms: Some(10) };
     assert_eq!(next(&plan, &events), Action::Stop(StopReason::Time(10)));
-    // Raised, it goes on where it was.
+    // With higher limits the run continues where it was.
     plan.limits = RunLimits { max_steps: 2, token_budget: Some(10_000), timeout_ms: Some(11) };
     assert_eq!(position(&next(&plan, &events)), Some(0));
 }
@@ -141,7 +141,7 @@ fn what_is_left_of_the_budget_bounds_the_answer() {
     events.push(said(&[call("find", "{}")]));
     events.push(made(0, &"x".repeat(40)));
     let Action::Ask(ask) = next(&plan, &events) else { panic!("nothing asked") };
-    // Of 100 tokens 10 are spent; the next prompt has these again, and about 70 bytes more.
+    // 10 of 100 tokens are used; the next prompt repeats them, and adds about 70 bytes.
     assert!(ask.max_tokens.is_some_and(|most| (55..75).contains(&most)), "{:?}", ask.max_tokens);
     assert_eq!(ask.timeout_ms, Some(989));
     events.pop();

@@ -1,9 +1,10 @@
 //! Writes the `jsonb` columns of a step: its attributes, input and output.
 
 use super::json_index::{JsonIndex, NodeKind};
-use super::jsonb_source::{Encode, JsonbSource};
+use super::jsonb_source::{Encode, JsonbSource, is_plain_number};
 use super::text_span::{OWN_KEYS, TextSource, TextSpan};
 use super::unescape::unescape;
+use super::zone::Zone;
 use crate::jsonb::{self, Container, JEntry, TooLong};
 
 /// A key and its value.
@@ -11,15 +12,17 @@ use crate::jsonb::{self, Container, JEntry, TooLong};
 struct Member {
     key: TextSpan,
     value: JsonbSource,
-    /// Of members with the same key, the one with the highest number is kept.
+    /// Of members with the same key, the one with the highest order is kept.
     order: u32,
 }
 
-/// Collects the attributes of a step and writes its `jsonb` columns. The buffers are kept from step to step, so that most steps
-/// allocate nothing.
+/// Collects the attributes of a step and writes its `jsonb` columns. The buffers are reused from step to step, so that most
+/// steps allocate nothing.
 pub struct AttributeWriter<'c> {
     /// The log, in UTF-8.
     pub log: &'c [u8],
+    /// The zone of times that have none.
+    pub zone: Zone<'c>,
     scratch: Vec<u8>,
     out: Vec<u8>,
     members: Vec<Member>,
@@ -28,10 +31,11 @@ pub struct AttributeWriter<'c> {
 }
 
 impl<'c> AttributeWriter<'c> {
-    /// A writer for the steps of a log. `encode` writes texts in the encoding of the database.
-    pub fn new(log: &'c [u8], encode: Option<Encode<'c>>) -> Self {
+    /// A writer for the steps of a log. `encode` converts texts to the encoding of the database.
+    pub fn new(log: &'c [u8], encode: Option<Encode<'c>>, zone: Zone<'c>) -> Self {
         Self {
             log,
+            zone,
             scratch: Vec::new(),
             out: Vec::new(),
             members: Vec::new(),
@@ -62,12 +66,12 @@ impl<'c> AttributeWriter<'c> {
         span.is_some().then(|| self.bytes(span))
     }
 
-    /// The bytes of a `jsonb` at the range that [`Self::document`] returned.
+    /// The `jsonb` bytes at the range that [`Self::document`] returned.
     pub fn written(&self, (start, end): (usize, usize)) -> &[u8] {
         &self.out[start..end]
     }
 
-    /// The text of a value: a string without its quotes and escapes, any other value as its JSON, no text for null.
+    /// The text of a value: a string without its quotes and escapes, [`TextSpan::NONE`] for null, and the JSON of any other value.
     pub fn text(&mut self, json: &JsonIndex, index: u32) -> TextSpan {
         let node = json.node(index);
         match node.kind {
@@ -77,7 +81,7 @@ impl<'c> AttributeWriter<'c> {
         }
     }
 
-    /// A text put together of several, with something in between.
+    /// Joins several texts with a separator.
     pub fn joined(&mut self, parts: impl IntoIterator<Item = TextSpan>, between: &[u8]) -> TextSpan {
         let start = self.scratch.len();
         for part in parts {
@@ -96,10 +100,17 @@ impl<'c> AttributeWriter<'c> {
         self.since(start)
     }
 
-    /// The part of the log from `start` to `end`, between the quotes of a JSON string, without its escapes.
+    /// Removes the escapes from the part of the log from `start` to `end`, which is between the quotes of a JSON string.
     pub fn unescaped(&mut self, start: usize, end: usize) -> TextSpan {
         let begin = self.scratch.len();
         unescape(&self.log[start..end], &mut self.scratch);
+        self.since(begin)
+    }
+
+    /// Keeps a text that is nowhere in the log.
+    pub fn composed(&mut self, text: &[u8]) -> TextSpan {
+        let begin = self.scratch.len();
+        self.scratch.extend_from_slice(text);
         self.since(begin)
     }
 
@@ -124,7 +135,7 @@ impl<'c> AttributeWriter<'c> {
         }
     }
 
-    /// Writes a `jsonb` with its header. Returns its range, or none if there is nothing to write.
+    /// Writes a `jsonb` with its header. Returns its range, or `None` if there is nothing to write.
     pub fn document(
         &mut self,
         json: &JsonIndex,
@@ -208,7 +219,7 @@ impl<'c> AttributeWriter<'c> {
         array.end(out)
     }
 
-    /// Writes the members from `base` on as an object, and removes them from the list.
+    /// Writes the members from `base` as an object, and removes them from the list.
     fn object(&mut self, out: &mut Vec<u8>, json: &JsonIndex, base: usize) -> Result<JEntry, TooLong> {
         self.arrange(base);
         let end = self.members.len();
@@ -225,7 +236,7 @@ impl<'c> AttributeWriter<'c> {
         object.end(out)
     }
 
-    /// Sorts the members as `jsonb` sorts keys, by length and then by bytes, and keeps the last one of each key.
+    /// Sorts the members as `jsonb` sorts keys, by length and then by bytes, and keeps the last member of each key.
     fn arrange(&mut self, base: usize) {
         if let Some(encode) = self.encode {
             self.encode_keys(base, encode);
@@ -301,14 +312,14 @@ impl<'c> AttributeWriter<'c> {
         entry
     }
 
-    /// A text that is an object, an array or a string in JSON is written as that value, any other as a string.
+    /// Writes a text that is a JSON object, array or string as that value, and any other text as a string.
     fn json(&mut self, out: &mut Vec<u8>, text: TextSpan) -> Result<JEntry, TooLong> {
         let mut json = std::mem::take(&mut self.inner);
         let bytes = self.bytes(text);
         let may_be = matches!(bytes.first(), Some(b'{' | b'[' | b'"'));
         let entry = if may_be && json.read(bytes, 0) == Ok(bytes.len()) {
             // The nodes of this index are ranges of the text, so the text takes the place of the log.
-            AttributeWriter::new(bytes, self.encode).node(out, &json, 0)
+            AttributeWriter::new(bytes, self.encode, self.zone).node(out, &json, 0)
         } else {
             self.string(out, text)
         };
@@ -316,8 +327,8 @@ impl<'c> AttributeWriter<'c> {
         entry
     }
 
-    /// `{"stringValue": "x"}` as `"x"` (opentelemetry-proto, `common.proto`, and its mapping to JSON, where 64-bit numbers
-    /// are strings).
+    /// Writes an `AnyValue` of OTLP as its value, such as `{"stringValue": "x"}` as `"x"` (opentelemetry-proto,
+    /// `common.proto`, and its JSON mapping, in which 64-bit numbers are strings).
     fn any(&mut self, out: &mut Vec<u8>, json: &JsonIndex, index: u32) -> Result<JEntry, TooLong> {
         let Some((key, value)) = json.members(index).next() else {
             return if json.node(index).kind == NodeKind::Object {
@@ -366,7 +377,7 @@ impl<'c> AttributeWriter<'c> {
     }
 }
 
-/// Key and value of an attribute in OTLP.
+/// Key and value of an OTLP attribute.
 pub fn key_value(json: &JsonIndex, log: &[u8], pair: u32) -> Option<(u32, u32)> {
     let (mut key, mut value) = (None, None);
     for (name, node) in json.members(pair) {
@@ -377,18 +388,4 @@ pub fn key_value(json: &JsonIndex, log: &[u8], pair: u32) -> Option<(u32, u32)> 
         }
     }
     key.zip(value)
-}
-
-/// Whether a text is a plain whole or decimal number. `007` and `1e5` are not, since they may be names.
-fn is_plain_number(text: &[u8]) -> bool {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    let (whole, fraction) = match digits.iter().position(|byte| *byte == b'.') {
-        Some(point) => (&digits[..point], Some(&digits[point + 1..])),
-        None => (digits, None),
-    };
-    let some_digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    text.len() <= 18
-        && some_digits(whole)
-        && (whole.len() == 1 || whole[0] != b'0')
-        && fraction.is_none_or(some_digits)
 }

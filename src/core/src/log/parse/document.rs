@@ -1,48 +1,65 @@
-//! JSON documents of a log: which format their objects have, and where they end.
+//! The JSON documents of a log: the format of their objects, and where they end.
 
 use super::attributes::AttributeWriter;
+use super::envelope;
 use super::field_names::FieldNames;
 use super::fields::Fields;
 use super::json_index::{JsonIndex, NodeKind};
 use super::json_scan::JsonError;
 use super::langchain::{self, OpenSteps};
 use super::otlp;
+use super::otlp_logs;
 use super::step::unknown;
 use super::step::{LogFormat, Sink, StepDraft};
 use super::text_span::TextSpan;
 
-/// The JSON of a log.
+/// The JSON reader of a log.
 pub struct Documents<'c> {
     json: JsonIndex,
-    /// Steps of LangChain of which only the beginning was seen.
+    /// Steps of LangChain for which only the beginning was seen.
     spans: OpenSteps<'c>,
-    /// Bytes that may still be read twice: text that looks like a document over many lines and is none is read again line by line.
+    /// Bytes that may still be read twice: text that looks like a document of many lines, but is not one, is read again
+    /// line by line.
     reread_budget: usize,
-    /// Where the document that was found last begins and ends.
+    /// Range of the document that was found last.
     whole: TextSpan,
+    /// True while envelopes are not read but reported.
+    pub reports_envelopes: bool,
+    /// True if the last document was an envelope that was reported.
+    pub is_envelope: bool,
 }
 
-/// How an object is to be read.
+/// The format in which an object is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Fields,
     Event(u32),
+    Envelope,
+    Task(u32),
     Run,
     Export(u32),
+    Logs(u32),
     Resource,
     Span,
     Console,
 }
 
 impl<'c> Documents<'c> {
-    /// For a log of `length` bytes.
+    /// Creates the reader for a log of `length` bytes.
     pub fn new(length: usize) -> Self {
         let reread_budget = length.saturating_mul(4);
-        Self { json: JsonIndex::default(), spans: OpenSteps::default(), reread_budget, whole: TextSpan::NONE }
+        Self {
+            json: JsonIndex::default(),
+            spans: OpenSteps::default(),
+            reread_budget,
+            whole: TextSpan::NONE,
+            reports_envelopes: false,
+            is_envelope: false,
+        }
     }
 
-    /// Reads the document that begins at `start`, in a line that ends at `end` or over many lines; gives its end where it is an
-    /// object, or an array of objects, and nothing but a comma follows it in its line.
+    /// Reads the document at `start`, in a line that ends at `end` or over many lines. Returns its end if it is an object
+    /// or an array of objects, and only a comma may follow it in its line.
     pub fn find(&mut self, log: &[u8], start: usize, end: usize) -> Option<usize> {
         let after = match self.json.read(&log[..end], start) {
             Ok(after) => after,
@@ -62,7 +79,7 @@ impl<'c> Documents<'c> {
         (alone && self.is_of_objects()).then_some(after)
     }
 
-    /// Reads a document that is a whole part of a line.
+    /// Reads a document that takes up the whole range of a line.
     pub fn find_in_line(&mut self, log: &[u8], start: usize, end: usize) -> bool {
         self.whole = TextSpan::log(start, end);
         self.json.read(&log[..end], start).is_ok_and(|after| log[after..end].trim_ascii().is_empty())
@@ -73,7 +90,7 @@ impl<'c> Documents<'c> {
         is_object(0) || self.json.node(0).next > 1 && self.json.elements(0).all(is_object)
     }
 
-    /// Gives the steps in the document that was found.
+    /// Passes the steps of the document that was found to `sink`.
     pub fn emit(
         &mut self,
         writer: &mut AttributeWriter<'c>,
@@ -99,9 +116,9 @@ impl<'c> Documents<'c> {
         self.json = json;
     }
 
-    /// Gives the steps that were begun and never ended.
-    pub fn finish(&mut self, writer: &mut AttributeWriter<'c>, sink: &mut impl Sink) {
-        self.spans.finish(writer, sink);
+    /// Passes the steps that began and never ended to `sink`.
+    pub fn finish(&mut self, writer: &mut AttributeWriter<'c>, names: &FieldNames, sink: &mut impl Sink) {
+        self.spans.finish(writer, names, sink);
     }
 
     #[allow(clippy::too_many_arguments, reason = "all of them belong to the one object")]
@@ -124,14 +141,20 @@ impl<'c> Documents<'c> {
             Shape::Event(name) if langchain => {
                 self.spans.event(writer, names, json, object, name, known, sink)
             }
+            Shape::Envelope if self.reports_envelopes && object == 0 => self.is_envelope = true,
+            Shape::Task(payload) if langchain => {
+                self.spans.task(writer, names, json, object, payload, known, sink)
+            }
             Shape::Run if langchain => langchain::run(writer, json, object, known, whole, sink),
             Shape::Export(resources) if otlp => otlp::export(writer, json, resources, known, sink),
+            Shape::Logs(resources) if otlp => otlp_logs::export(writer, json, resources, known, sink),
             Shape::Resource if otlp => otlp::resource(writer, json, object, known, sink),
             Shape::Span if otlp => otlp::span(writer, json, object, &otlp::Origin::default(), known, sink),
             Shape::Console if otlp => otlp::console(writer, json, object, known, whole, sink),
             _ if format.is_none_or(|only| only == LogFormat::Json) => {
                 let mut fields = Fields::new(writer, json);
                 fields.object(names, object);
+                fields.paths(names, object);
                 let known = StepDraft { format: Some(LogFormat::Json), ..known };
                 fields.step(known).emit(writer, json, whole, sink);
             }
@@ -140,19 +163,43 @@ impl<'c> Documents<'c> {
     }
 }
 
-/// The format of an object, told by names that only this format has.
+/// The format of an object, recognised by members that only this format has together.
 fn shape(json: &JsonIndex, log: &[u8], object: u32) -> Shape {
+    let has = |name: &[u8]| json.get(log, object, name).is_some();
     for (key, value) in json.members(object) {
         let name = json.source(log, key);
         match name.len() {
-            5 if name == b"event" && json.source(log, value).starts_with(b"on_") => {
+            // Structlog's message is an "event" as well, but it has no id of a run of LangChain.
+            5 if name == b"event"
+                && json.source(log, value).starts_with(b"on_")
+                && has(b"run_id")
+                && !has(b"level") =>
+            {
                 return Shape::Event(value);
             }
-            7 if name == b"context" && json.get(log, value, b"trace_id").is_some() => return Shape::Console,
-            8 if name == b"run_type" => return Shape::Run,
-            10 if name == b"scopeSpans" => return Shape::Resource,
+            3 | 4 | 6 | 7 | 9 | 11
+                if envelope::is_named(name) && envelope::is_envelope(json, log, object) =>
+            {
+                return Shape::Envelope;
+            }
+            7 if name == b"context" && json.get(log, value, b"trace_id").is_some() && has(b"start_time") => {
+                return Shape::Console;
+            }
+            7 if name == b"payload"
+                && json
+                    .get(log, object, b"type")
+                    .is_some_and(|kind| json.source(log, kind).starts_with(b"task"))
+                && json.get(log, value, b"id").is_some() =>
+            {
+                return Shape::Task(value);
+            }
+            8 if name == b"run_type" && has(b"id") && (has(b"start_time") || has(b"inputs")) => {
+                return Shape::Run;
+            }
+            10 | 11 if matches!(name, b"scopeSpans" | b"scope_spans") => return Shape::Resource,
+            12 | 13 if matches!(name, b"resourceLogs" | b"resource_logs") => return Shape::Logs(value),
             13 | 14 if matches!(name, b"resourceSpans" | b"resource_spans") => return Shape::Export(value),
-            17 if name == b"startTimeUnixNano" => return Shape::Span,
+            17 | 20 if matches!(name, b"startTimeUnixNano" | b"start_time_unix_nano") => return Shape::Span,
             _ => {}
         }
     }

@@ -1,81 +1,26 @@
-//! What fields of logs are called, by which a step's columns are found.
+//! The names of log fields, by which a step's columns are found.
 
-/// What a field says of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Column {
-    /// When it began.
-    Started,
-    /// When it ended.
-    Ended,
-    /// How long it took.
-    Duration,
-    /// How bad it is.
-    Level,
-    /// What a person reads.
-    Message,
-    /// What it is the step of.
-    Run,
-    /// The step's own id.
-    Span,
-    /// The id of the step that it is a part of.
-    Parent,
-    /// What kind of step it is.
-    Kind,
-    /// Its name.
-    Name,
-    /// The tool that was called.
-    Tool,
-    /// What went in.
-    Input,
-    /// What came out.
-    Output,
-    /// The model that answered.
-    Model,
-    /// Tokens of the prompt.
-    InputTokens,
-    /// Tokens of the answer.
-    OutputTokens,
-    /// An object with both.
-    Usage,
-    /// What it cost.
-    Cost,
-    /// How it ended.
-    Status,
-    /// What went wrong.
-    Error,
-    /// Where it went wrong.
-    Trace,
-    /// Further attributes.
-    Attributes,
-}
+use super::field_map::FieldMap;
+use super::field_place::{Column, FieldPlace};
 
-/// How many columns there are.
-pub const COLUMN_COUNT: usize = Column::Attributes as usize + 1;
-
-/// A name: the column that it means, how good a name it is (of two that mean one column the lower wins, and the other stays
-/// an attribute), and the milliseconds of its unit.
+/// A field name.
 #[derive(Debug, Clone, Copy)]
 pub struct FieldName {
     /// The name as logs write it.
     pub name: &'static str,
-    /// What it means.
-    pub column: Column,
-    /// Lower is better.
-    pub rank: u8,
-    /// Of a duration.
-    pub unit: f64,
+    /// Where it belongs.
+    pub place: FieldPlace,
 }
 
 const fn name(name: &'static str, column: Column, rank: u8) -> FieldName {
-    FieldName { name, column, rank, unit: 1.0 }
+    FieldName { name, place: FieldPlace { column, rank: rank + 1, unit: 1.0 } }
 }
 
 const fn duration(name: &'static str, rank: u8, unit: f64) -> FieldName {
-    FieldName { name, column: Column::Duration, rank, unit }
+    FieldName { name, place: FieldPlace { column: Column::Duration, rank: rank + 1, unit } }
 }
 
-/// All names that are known.
+/// All known names.
 pub const NAMES: &[FieldName] = &[
     name("started", Column::Started, 0),
     name("started_at", Column::Started, 1),
@@ -90,11 +35,13 @@ pub const NAMES: &[FieldName] = &[
     name("date", Column::Started, 10),
     name("asctime", Column::Started, 11),
     name("created", Column::Started, 12),
+    name("startTime", Column::Started, 13),
     name("ended", Column::Ended, 0),
     name("ended_at", Column::Ended, 1),
     name("end_time", Column::Ended, 2),
     name("finished", Column::Ended, 3),
     name("finished_at", Column::Ended, 4),
+    name("endTime", Column::Ended, 5),
     duration("duration_ms", 0, 1.0),
     duration("elapsed_ms", 1, 1.0),
     duration("latency_ms", 2, 1.0),
@@ -113,6 +60,7 @@ pub const NAMES: &[FieldName] = &[
     duration("latency", 15, 1.0),
     duration("took", 16, 1.0),
     duration("dur", 17, 1.0),
+    duration("event.duration", 18, 1e-6),
     name("level", Column::Level, 0),
     name("severity", Column::Level, 1),
     name("levelname", Column::Level, 2),
@@ -128,6 +76,7 @@ pub const NAMES: &[FieldName] = &[
     name("text", Column::Message, 3),
     name("@m", Column::Message, 4),
     name("@mt", Column::Message, 5),
+    name("statusMessage", Column::Message, 6),
     name("run", Column::Run, 0),
     name("run_id", Column::Run, 1),
     name("runId", Column::Run, 2),
@@ -144,11 +93,16 @@ pub const NAMES: &[FieldName] = &[
     name("spanId", Column::Span, 2),
     name("span.id", Column::Span, 3),
     name("step_id", Column::Span, 4),
+    name("spanID", Column::Span, 5),
+    name("transaction.id", Column::Span, 6),
     name("parent", Column::Parent, 0),
     name("parent_id", Column::Parent, 1),
     name("parent_span_id", Column::Parent, 2),
     name("parentSpanId", Column::Parent, 3),
     name("parent_run_id", Column::Parent, 4),
+    name("parent.id", Column::Parent, 5),
+    name("parentObservationId", Column::Parent, 6),
+    name("parentRunId", Column::Parent, 7),
     name("kind", Column::Kind, 0),
     name("step_type", Column::Kind, 1),
     name("type", Column::Kind, 2),
@@ -156,8 +110,11 @@ pub const NAMES: &[FieldName] = &[
     name("logger", Column::Name, 1),
     name("logger_name", Column::Name, 2),
     name("component", Column::Name, 3),
+    name("log.logger", Column::Name, 4),
+    name("target", Column::Name, 5),
     name("tool", Column::Tool, 0),
     name("tool_name", Column::Tool, 1),
+    name("toolName", Column::Tool, 2),
     name("input", Column::Input, 0),
     name("inputs", Column::Input, 1),
     name("arguments", Column::Input, 2),
@@ -173,22 +130,30 @@ pub const NAMES: &[FieldName] = &[
     name("model", Column::Model, 0),
     name("model_name", Column::Model, 1),
     name("gen_ai.request.model", Column::Model, 2),
+    name("gen_ai.response.model", Column::Model, 3),
     name("input_tokens", Column::InputTokens, 0),
     name("prompt_tokens", Column::InputTokens, 1),
     name("tokens_in", Column::InputTokens, 2),
     name("gen_ai.usage.input_tokens", Column::InputTokens, 3),
+    name("inputTokens", Column::InputTokens, 4),
+    name("promptTokens", Column::InputTokens, 5),
     name("output_tokens", Column::OutputTokens, 0),
     name("completion_tokens", Column::OutputTokens, 1),
     name("tokens_out", Column::OutputTokens, 2),
     name("gen_ai.usage.output_tokens", Column::OutputTokens, 3),
+    name("outputTokens", Column::OutputTokens, 4),
+    name("completionTokens", Column::OutputTokens, 5),
     name("usage", Column::Usage, 0),
     name("usage_metadata", Column::Usage, 1),
     name("token_usage", Column::Usage, 2),
     name("cost", Column::Cost, 0),
     name("cost_usd", Column::Cost, 1),
     name("total_cost", Column::Cost, 2),
+    name("totalCost", Column::Cost, 3),
+    name("response_cost", Column::Cost, 4),
     name("status", Column::Status, 0),
     name("outcome", Column::Status, 1),
+    name("event.outcome", Column::Status, 2),
     name("error", Column::Error, 0),
     name("err", Column::Error, 1),
     name("exception", Column::Error, 2),
@@ -199,18 +164,23 @@ pub const NAMES: &[FieldName] = &[
     name("stack_trace", Column::Trace, 1),
     name("stacktrace", Column::Trace, 2),
     name("traceback", Column::Trace, 3),
+    name("error.stack_trace", Column::Trace, 4),
     name("attributes", Column::Attributes, 0),
 ];
 
-/// The names by their bytes: 512 places, of which a name takes the first that is free from its own on.
+/// The known names and those that the caller has mapped.
 #[derive(Debug)]
-pub struct FieldNames([Option<&'static FieldName>; TABLE_SIZE]);
+pub struct FieldNames {
+    /// A hash table; a name takes the first free place at or after its own.
+    known: [Option<&'static FieldName>; TABLE_SIZE],
+    mapped: FieldMap,
+}
 
 const TABLE_SIZE: usize = 512;
 
 impl FieldNames {
-    /// All that are known.
-    pub fn new() -> Self {
+    /// All known names, after those of a map.
+    pub fn new(mapped: FieldMap) -> Self {
         let mut places = [None; TABLE_SIZE];
         for name in NAMES {
             let mut place = place(name.name.as_bytes());
@@ -219,24 +189,34 @@ impl FieldNames {
             }
             places[place] = Some(name);
         }
-        Self(places)
+        Self { known: places, mapped }
     }
 
-    /// What a field of this name means.
+    /// Where a field of this name belongs.
     #[inline]
-    pub fn find(&self, key: &[u8]) -> Option<&'static FieldName> {
+    pub fn find(&self, key: &[u8]) -> Option<FieldPlace> {
+        if !self.mapped.is_empty()
+            && let Some(place) = self.mapped.get(key)
+        {
+            return place;
+        }
         let mut place = place(key);
-        while let Some(name) = self.0[place] {
+        while let Some(name) = self.known[place] {
             if name.name.as_bytes() == key {
-                return Some(name);
+                return Some(name.place);
             }
             place = (place + 1) % TABLE_SIZE;
         }
         None
     }
+
+    /// The names that the caller has mapped.
+    pub fn mapped(&self) -> &FieldMap {
+        &self.mapped
+    }
 }
 
-/// The hash of a name: its length and its first, middle and last bytes, which distinguish most names.
+/// The hash of a name, from its length and its first, middle and last bytes, which distinguish most names.
 #[inline]
 fn place(key: &[u8]) -> usize {
     let byte = |index: usize| key.get(index).map_or(0, |byte| usize::from(*byte));
@@ -248,16 +228,16 @@ fn place(key: &[u8]) -> usize {
     (ends + length * 1031) % TABLE_SIZE
 }
 
-/// How bad a record is.
+/// Severity of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Nothing is wrong.
+    /// No error.
     Fine,
-    /// Something is.
+    /// An error.
     Error,
 }
 
-/// The level that a word names, in any case; none where it is no level.
+/// The level that a word names, in upper or lower case; `None` if it names none.
 #[inline]
 pub fn level(word: &[u8]) -> Option<Level> {
     let mut upper = [0; 9];
@@ -266,7 +246,7 @@ pub fn level(word: &[u8]) -> Option<Level> {
     letters.make_ascii_uppercase();
     match &*letters {
         b"INFO" | b"DEBUG" | b"WARNING" | b"WARN" | b"NOTICE" | b"TRACE" | b"SUCCESS" | b"INF" | b"DBG"
-        | b"WRN" | b"NOTSET" | b"VERBOSE" => Some(Level::Fine),
+        | b"WRN" | b"NOTSET" | b"VERBOSE" | b"LOG" => Some(Level::Fine),
         b"ERROR" | b"CRITICAL" | b"FATAL" | b"EXCEPTION" | b"ERR" | b"PANIC" | b"ALERT" | b"EMERGENCY"
         | b"SEVERE" => Some(Level::Error),
         _ => None,
@@ -279,10 +259,9 @@ mod tests {
 
     #[test]
     fn every_name_is_found_and_no_other() {
-        let names = FieldNames::new();
+        let names = FieldNames::new(FieldMap::default());
         for name in NAMES {
-            let found = names.find(name.name.as_bytes()).expect("a known name");
-            assert_eq!((found.name, found.column), (name.name, name.column));
+            assert_eq!(names.find(name.name.as_bytes()), Some(name.place), "{}", name.name);
         }
         for name in ["", "x", "messages", "Level", "tsx", "@"] {
             assert!(names.find(name.as_bytes()).is_none(), "{name}");
@@ -291,10 +270,10 @@ mod tests {
 
     #[test]
     fn few_names_share_a_place() {
-        let names = FieldNames::new();
+        let names = FieldNames::new(FieldMap::default());
         let moved = NAMES
             .iter()
-            .filter(|name| names.0[place(name.name.as_bytes())].is_some_and(|at| at.name != name.name));
+            .filter(|name| names.known[place(name.name.as_bytes())].is_some_and(|at| at.name != name.name));
         assert!(moved.count() < NAMES.len() / 4);
     }
 

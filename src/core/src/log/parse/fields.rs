@@ -1,7 +1,8 @@
-//! A step made of named fields: the members of an object, or the pairs of logfmt.
+//! Builds a step from named fields: the members of an object, or the pairs of logfmt.
 
 use super::attributes::AttributeWriter;
-use super::field_names::{COLUMN_COUNT, Column, FieldNames, Level, level};
+use super::field_names::{FieldNames, Level, level};
+use super::field_place::{COLUMN_COUNT, Column, FieldPlace};
 use super::json_index::{JsonIndex, NodeKind};
 use super::jsonb_source::JsonbSource;
 use super::step::{StepDraft, StepKind, StepStatus};
@@ -11,11 +12,11 @@ use super::time::{duration, moment};
 /// The value of a field.
 #[derive(Debug, Clone, Copy)]
 pub enum FieldValue {
-    /// Of an object.
+    /// Value of an object's member.
     Node(u32),
-    /// Of a pair, without quotes.
+    /// Value of a pair, without quotes.
     Bare(TextSpan),
-    /// Of a pair, in quotes.
+    /// Value of a pair, in quotes.
     Quoted(TextSpan),
 }
 
@@ -27,7 +28,7 @@ struct Slot {
     unit: f64,
 }
 
-/// Fields by the column that their name means. A field that means no column is an attribute.
+/// Fields by the column of their name. A field whose name has no column becomes an attribute.
 pub struct Fields<'f, 'c> {
     writer: &'f mut AttributeWriter<'c>,
     json: &'f JsonIndex,
@@ -35,30 +36,83 @@ pub struct Fields<'f, 'c> {
 }
 
 impl<'f, 'c> Fields<'f, 'c> {
-    /// No fields yet.
+    /// Creates an empty set of fields.
     pub fn new(writer: &'f mut AttributeWriter<'c>, json: &'f JsonIndex) -> Self {
         Self { writer, json, slots: [None; COLUMN_COUNT] }
     }
 
-    /// All fields of an object.
+    /// Adds all members of an object.
     pub fn object(&mut self, names: &FieldNames, object: u32) {
         for (key, value) in self.json.members(object) {
-            let key = self.writer.text(self.json, key);
-            self.put(names, key, FieldValue::Node(value));
+            let span = self.writer.text(self.json, key);
+            if self.json.node(value).kind == NodeKind::Object {
+                self.structure(names, key, span, value);
+            } else {
+                self.put(names, span, FieldValue::Node(value));
+            }
         }
     }
 
-    /// One more field. Null is no value where the name means a column.
+    /// Adds the fields at the paths of the caller's map.
+    pub fn paths(&mut self, names: &FieldNames, object: u32) {
+        for (path, place) in names.mapped().paths() {
+            let step = |at: u32, name: &str| self.json.get(self.writer.log, at, name.as_bytes());
+            if let Some(value) = path.split('.').try_fold(object, step) {
+                let key = self.writer.composed(path.as_bytes());
+                self.place(place, key, FieldValue::Node(value));
+            }
+        }
+    }
+
+    /// Adds a member that is an object: its parts that have columns in Elastic's Common Schema, in Rust's tracing and in
+    /// OpenAI's agents, and the whole as an attribute or column.
+    fn structure(&mut self, names: &FieldNames, key: u32, span: TextSpan, object: u32) {
+        let log = self.writer.log;
+        let inner = |name: &str| self.json.get(log, object, name.as_bytes()).map(FieldValue::Node);
+        let parts: &[(&str, &str)] = match self.json.source(log, key) {
+            b"run" => &[("id", "run_id")],
+            b"trace" => &[("id", "trace.id")],
+            b"span" => &[("id", "span.id")],
+            b"parent" => &[("id", "parent.id")],
+            b"transaction" => &[("id", "transaction.id")],
+            b"log" => &[("level", "log.level"), ("logger", "log.logger")],
+            b"event" => &[("duration", "event.duration"), ("outcome", "event.outcome")],
+            b"error" | b"err" | b"exception" => {
+                let stack = ["stack_trace", "stack", "stacktrace"].into_iter().find_map(inner);
+                if let Some(stack) = stack.filter(|stack| self.is_text(*stack)) {
+                    self.put(names, own_key("stack"), stack);
+                }
+                return self.put(names, span, FieldValue::Node(object));
+            }
+            b"fields" if inner("message").is_some() => return self.object(names, object),
+            b"span_data" => return self.object(names, object),
+            _ => return self.put(names, span, FieldValue::Node(object)),
+        };
+        for (part, column) in parts {
+            if let Some(value) = inner(part) {
+                let key = self.writer.composed(column.as_bytes());
+                self.put(names, key, value);
+            }
+        }
+        self.attribute(span, FieldValue::Node(object));
+    }
+
+    /// Adds a field. For a name with a column, null counts as no value.
     #[inline]
     pub fn put(&mut self, names: &FieldNames, key: TextSpan, value: FieldValue) {
-        let Some(name) = names.find(self.writer.bytes(key)) else {
-            return self.attribute(key, value);
-        };
+        match names.find(self.writer.bytes(key)) {
+            Some(place) => self.place(place, key, value),
+            None => self.attribute(key, value),
+        }
+    }
+
+    #[inline]
+    fn place(&mut self, place: FieldPlace, key: TextSpan, value: FieldValue) {
         if matches!(value, FieldValue::Node(node) if self.json.node(node).kind == NodeKind::Null) {
             return;
         }
-        let slot = Slot { key, value, rank: name.rank, unit: name.unit };
-        let place = &mut self.slots[name.column as usize];
+        let slot = Slot { key, value, rank: place.rank, unit: place.unit };
+        let place = &mut self.slots[place.column as usize];
         match *place {
             Some(other) if other.rank < slot.rank => self.attribute(key, value),
             Some(other) => {
@@ -74,7 +128,7 @@ impl<'f, 'c> Fields<'f, 'c> {
         self.writer.unescaped(text.start(), text.end())
     }
 
-    /// The step that the fields are, on top of what is known of it already.
+    /// The step from these fields, which override `known`.
     pub fn step(mut self, known: StepDraft) -> StepDraft {
         let mut draft = known;
         self.ids(&mut draft);
@@ -115,11 +169,12 @@ impl<'f, 'c> Fields<'f, 'c> {
     }
 
     fn times(&mut self, draft: &mut StepDraft) {
-        if let Some(started) = self.read(Column::Started, |text, _| moment(text)) {
+        let zone = self.writer.zone;
+        if let Some(started) = self.read(Column::Started, |text, _| moment(text, zone)) {
             draft.started_us = Some(started);
         }
         draft.duration_ms = self.read(Column::Duration, duration);
-        let ended = self.read(Column::Ended, |text, _| moment(text));
+        let ended = self.read(Column::Ended, |text, _| moment(text, zone));
         if let (None, Some(started), Some(ended)) = (draft.duration_ms, draft.started_us, ended) {
             draft.duration_ms = (ended >= started).then(|| (ended - started) as f64 / 1000.0);
         }
@@ -138,7 +193,7 @@ impl<'f, 'c> Fields<'f, 'c> {
         self.attribute(slot.key, slot.value);
     }
 
-    /// Status, error and message. Returns whether the fields report a failure.
+    /// Reads status, error and message. Returns whether the fields report a failure.
     fn failure(&mut self, draft: &mut StepDraft) -> bool {
         let is_grave = self.level();
         draft.status = self.read(Column::Status, |text, _| StepStatus::of(text)).or(draft.status);
@@ -174,7 +229,7 @@ impl<'f, 'c> Fields<'f, 'c> {
         failed
     }
 
-    /// Whether the level is that of an error. Numbers are those of pino and bunyan.
+    /// True if the level is that of an error. Numbers are those of pino and bunyan.
     fn level(&mut self) -> bool {
         let Some(slot) = self.take(Column::Level) else { return false };
         let text = self.text(slot.value);
@@ -278,28 +333,37 @@ fn item(value: FieldValue) -> JsonbSource {
     }
 }
 
-/// Tokens of the prompt and of the answer in an object of a provider, LangChain's included.
+/// Tokens of prompt and answer in a usage object of a provider or of LangChain.
 pub fn tokens_of(json: &JsonIndex, log: &[u8], object: u32) -> (Option<i64>, Option<i64>) {
     let (mut input, mut output) = (None, None);
     for (key, value) in json.members(object) {
         match json.source(log, key) {
-            b"input_tokens" | b"prompt_tokens" => input = count(json.source(log, value)),
-            b"output_tokens" | b"completion_tokens" => output = count(json.source(log, value)),
+            b"input_tokens" | b"prompt_tokens" | b"inputTokens" | b"promptTokens" => {
+                input = count(json.source(log, value));
+            }
+            b"output_tokens" | b"completion_tokens" | b"outputTokens" | b"completionTokens" => {
+                output = count(json.source(log, value));
+            }
             _ => {}
         }
     }
     (input, output)
 }
 
-/// A whole number that is not negative, of at most 18 digits.
+/// A non-negative integer of at most 18 digits, also if it is written with a point, as programs that count in floating point
+/// do: `41.0`.
 pub fn count(text: &[u8]) -> Option<i64> {
+    let text = match text.iter().position(|byte| *byte == b'.') {
+        Some(point) if text[point + 1..].iter().all(|byte| *byte == b'0') => &text[..point],
+        _ => text,
+    };
     if text.is_empty() || text.len() > 18 {
         return None;
     }
     text.iter().try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
 }
 
-/// A number that is finite.
+/// A finite number.
 pub fn amount(text: &[u8]) -> Option<f64> {
     let starts = matches!(text.first(), Some(b'0'..=b'9' | b'-'));
     let value: f64 = starts.then(|| std::str::from_utf8(text).ok())??.parse().ok()?;

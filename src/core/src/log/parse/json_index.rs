@@ -1,19 +1,19 @@
 //! An index of a JSON document: where each value begins and ends. The values themselves stay in the document.
 //!
-//! A few fields of a log's line are read, and the rest is written into `jsonb` straight from the line's own bytes. The index
-//! therefore copies nothing, and allocates nothing once it has grown to the longest document.
+//! The parser reads a few fields of a log line, and writes the rest into `jsonb` directly from the bytes of the line. The
+//! index therefore copies nothing, and allocates nothing once it has grown to the longest document.
 
 use super::json_scan::{JsonError, number, skip_blank, special};
 
-/// Brackets that may be open at once. Deeper documents are refused, since PostgreSQL reads `jsonb` recursively.
+/// Maximum nesting depth. Deeper documents are refused, since PostgreSQL reads `jsonb` recursively.
 const MAX_DEPTH: usize = 100;
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeKind {
-    /// Its keys and values follow, one after the other.
+    /// An object; its keys and values follow alternately.
     Object,
-    /// Its elements follow.
+    /// An array; its elements follow.
     Array,
     /// A string without escapes.
     Plain,
@@ -32,24 +32,23 @@ pub enum NodeKind {
 /// A value of a document.
 #[derive(Debug, Clone, Copy)]
 pub struct Node {
-    /// What it is.
+    /// The kind of value.
     pub kind: NodeKind,
     /// Its first byte; of a string, the first after the quote.
     pub start: u32,
     /// The byte after its last one; of a string, its closing quote.
     pub end: u32,
-    /// The node after all that is in it.
+    /// The node after this value and everything in it.
     pub next: u32,
 }
 
-/// The values of one document in its order: a container precedes what it holds. Values are referred to by their places in this list,
-/// called nodes.
+/// The values of one document in its order: a container precedes its content. A node is the index of a value in this list.
 #[derive(Debug, Default, Clone)]
 pub struct JsonIndex(Vec<Node>);
 
 impl JsonIndex {
-    /// Reads the document at `start`; gives the place after it. Line breaks are white space between values, and end a
-    /// document that has one in a string. Python's `NaN` and `Infinity` are texts. Duplicate keys are kept.
+    /// Reads the document at `start`, and returns the offset after it. Line breaks are white space between values; a line
+    /// break in a string ends the document. Python's `NaN` and `Infinity` become texts. Duplicate keys are kept.
     pub fn read(&mut self, bytes: &[u8], start: usize) -> Result<usize, JsonError> {
         self.0.clear();
         let mut open = [0u32; MAX_DEPTH];
@@ -78,7 +77,7 @@ impl JsonIndex {
             } else {
                 at = self.scalar(bytes, at, first)?;
             }
-            // A value has ended, or an empty bracket stands at its end: close what ends here.
+            // A value has ended, or an empty bracket is at its end: close everything that ends here.
             loop {
                 if depth == 0 {
                     return Ok(at);
@@ -111,33 +110,33 @@ impl JsonIndex {
         self.0[index as usize]
     }
 
-    /// The keys and values of an object, as nodes; none if it is no object.
+    /// The keys and values of an object, as nodes; empty if the value is not an object.
     pub fn members(&self, object: u32) -> Members<'_> {
         let node = self.node(object);
         let end = if node.kind == NodeKind::Object { node.next } else { 0 };
         Members { index: self, at: object + 1, end }
     }
 
-    /// The elements of an array, as nodes; none if it is no array.
+    /// The elements of an array, as nodes; empty if the value is not an array.
     pub fn elements(&self, array: u32) -> Elements<'_> {
         let node = self.node(array);
         let end = if node.kind == NodeKind::Array { node.next } else { 0 };
         Elements { index: self, at: array + 1, end }
     }
 
-    /// The value of a key that is written without escapes. Of duplicate keys the last counts.
+    /// The value of a key that is written without escapes. Of duplicate keys the last one counts.
     pub fn get(&self, bytes: &[u8], object: u32, key: &[u8]) -> Option<u32> {
         let found = self.members(object).filter(|(name, _)| self.source(bytes, *name) == key);
         found.last().map(|(_, value)| value)
     }
 
-    /// The bytes of a value as the document has them, without the quotes of a string.
+    /// The bytes of a value in the document, without the quotes of a string.
     pub fn source<'b>(&self, bytes: &'b [u8], index: u32) -> &'b [u8] {
         let node = self.node(index);
         &bytes[node.start as usize..node.end as usize]
     }
 
-    /// How far the last document was read that turned out to be malformed or truncated.
+    /// How far the last document was read, if it turned out to be malformed or truncated.
     pub fn reach(&self) -> usize {
         self.0.last().map_or(0, |node| node.start.max(node.end) as usize)
     }
@@ -184,7 +183,7 @@ impl JsonIndex {
         Err(if word.starts_with(rest) { JsonError::Truncated } else { JsonError::Malformed })
     }
 
-    /// A string from after its opening quote; gives the place after the closing one.
+    /// Reads a string after its opening quote. Returns the offset after the closing quote.
     #[inline]
     fn string(&mut self, bytes: &[u8], start: usize) -> Result<usize, JsonError> {
         let mut at = start;

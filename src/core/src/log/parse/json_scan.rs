@@ -1,15 +1,15 @@
-//! The bytes of JSON's tokens: white space, the ends of strings and of numbers.
+//! Scans the bytes of JSON's tokens: white space, the ends of strings and of numbers.
 
-/// Why bytes are no JSON.
+/// Why bytes are not JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonError {
     /// They may be the beginning of a document.
     Truncated,
-    /// They cannot be.
+    /// They cannot be the beginning of a document.
     Malformed,
 }
 
-/// The place of the next byte that is no white space.
+/// Offset of the next byte that is not white space.
 #[inline]
 pub fn skip_blank(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
@@ -18,12 +18,12 @@ pub fn skip_blank(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The place of the next quote, backslash or control character, or the end.
+/// Offset of the next quote, backslash or control character, or of the end.
 #[inline]
 pub fn special(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-    // Eight bytes at once: in a difference that borrows, the lowest high bit is that of the first byte looked for
+    // Eight bytes at once: in a difference that borrows, the lowest high bit marks the first byte that is searched for
     // (Anderson, "Bit Twiddling Hacks", determine if a word has a zero byte).
     while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let word = u64::from_le_bytes(*eight);
@@ -65,7 +65,7 @@ pub fn number(bytes: &[u8], start: usize) -> Result<usize, JsonError> {
     Ok(at)
 }
 
-/// The place after at least one digit.
+/// The offset after at least one digit.
 #[inline]
 fn digits(bytes: &[u8], start: usize) -> Result<usize, JsonError> {
     let mut at = start;

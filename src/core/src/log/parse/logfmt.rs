@@ -1,4 +1,4 @@
-//! logfmt: `level=info msg="order found" order=7` (`github.com/kr/logfmt`, and what Go's loggers make of it).
+//! logfmt: `level=info msg="order found" order=7` (`github.com/kr/logfmt`, and the variants of Go's loggers).
 
 use super::attributes::AttributeWriter;
 use super::field_names::FieldNames;
@@ -8,13 +8,13 @@ use super::step::{LogFormat, StepDraft};
 use super::text_span::TextSpan;
 use memchr::memchr2;
 
-/// The pairs of a line. One value serves for many lines.
+/// The pairs of a line. One value is reused for many lines.
 #[derive(Debug, Default)]
 pub struct LogfmtLine(Vec<Pair>);
 
 impl LogfmtLine {
-    /// Reads the pairs of a line; gives whether it looks like logfmt: it begins with a pair, and no word stands alone. One pair
-    /// is enough where its name means something.
+    /// Reads the pairs of a line. Returns whether it looks like logfmt: it begins with a pair, and each word belongs to a
+    /// pair. A single pair is enough if its name is known.
     pub fn read(&mut self, names: &FieldNames, line: &[u8]) -> bool {
         self.0.clear();
         for pair in (Pairs { line, at: 0 }) {
@@ -28,7 +28,7 @@ impl LogfmtLine {
         }
     }
 
-    /// The step in the pairs that were read, of a line that begins at `start`.
+    /// The step in the pairs that were read; the line begins at `start`.
     pub fn step(
         &self,
         writer: &mut AttributeWriter<'_>,
@@ -51,7 +51,7 @@ impl LogfmtLine {
     }
 }
 
-/// Where key and value are in the line, the value without its quotes.
+/// The ranges of key and value in the line, the value without its quotes.
 #[derive(Debug)]
 struct Pair {
     key: (usize, usize),
@@ -59,12 +59,12 @@ struct Pair {
     quotes: Quotes,
 }
 
-/// How a value is written.
+/// How a value is quoted.
 #[derive(Debug, Clone, Copy)]
 enum Quotes {
     None,
     Plain,
-    /// With escapes between them.
+    /// In quotes, with escapes.
     Escaped,
 }
 

@@ -1,14 +1,14 @@
-//! A step as the parser hands it over.
+//! A step as the parser passes it to the sink.
 
 use super::attributes::AttributeWriter;
 use super::json_index::JsonIndex;
 use super::jsonb_source::JsonbSource;
 use super::text_span::{TextSpan, own_key};
 
-/// How lines of a log are written.
+/// The formats of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// An object in each line.
+    /// One JSON object per line.
     Json,
     /// `key=value` pairs.
     Logfmt,
@@ -16,13 +16,16 @@ pub enum LogFormat {
     Python,
     /// Events and runs of LangChain and LangGraph.
     LangChain,
-    /// Spans of OpenTelemetry.
+    /// Spans and log records of OpenTelemetry.
     Otlp,
+    /// Plain lines of servers, and errors of several lines in other languages than Python.
+    Text,
 }
 
 impl LogFormat {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Json, Self::Logfmt, Self::Python, Self::LangChain, Self::Otlp];
+    /// All formats.
+    pub const ALL: [Self; 6] =
+        [Self::Json, Self::Logfmt, Self::Python, Self::LangChain, Self::Otlp, Self::Text];
 
     /// Its name in SQL.
     pub fn name(self) -> &'static str {
@@ -32,22 +35,23 @@ impl LogFormat {
             Self::Python => "python",
             Self::LangChain => "langchain",
             Self::Otlp => "otlp",
+            Self::Text => "text",
         }
     }
 }
 
-/// What a step is.
+/// The kind of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepKind {
-    /// Something was said.
+    /// A message.
     Message,
-    /// A model was called.
+    /// A call to a model.
     Model,
-    /// A tool was called.
+    /// A call to a tool.
     Tool,
-    /// Something was searched.
+    /// A search.
     Retrieval,
-    /// Something went wrong.
+    /// An error.
     Error,
     /// Anything else.
     Custom,
@@ -66,12 +70,13 @@ impl StepKind {
         }
     }
 
-    /// The kind that a word names: our own names, and those of others.
+    /// The kind that a word names: Ragstone's own names, and those of other software.
     pub fn of(word: &[u8]) -> Option<Self> {
         Some(match word {
             b"message" => Self::Message,
-            b"model" | b"llm" | b"chat_model" | b"LLM" | b"EMBEDDING" | b"embedding" => Self::Model,
-            b"tool" | b"TOOL" => Self::Tool,
+            b"model" | b"llm" | b"chat_model" | b"LLM" | b"EMBEDDING" | b"embedding" | b"GENERATION"
+            | b"generation" => Self::Model,
+            b"tool" | b"TOOL" | b"function" => Self::Tool,
             b"retrieval" | b"retriever" | b"RETRIEVER" => Self::Retrieval,
             b"error" => Self::Error,
             b"custom" | b"chain" | b"prompt" | b"parser" | b"CHAIN" | b"AGENT" | b"agent" => Self::Custom,
@@ -80,14 +85,14 @@ impl StepKind {
     }
 }
 
-/// How a step ended.
+/// The status of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepStatus {
-    /// Well.
+    /// It succeeded.
     Ok,
-    /// With an error.
+    /// It failed.
     Error,
-    /// Not yet, as far as the log goes.
+    /// Its end is not in the log.
     Running,
     /// It was cancelled.
     Cancelled,
@@ -116,12 +121,12 @@ impl StepStatus {
     }
 }
 
-/// A step, or a line that was not understood. Texts are in UTF-8; `jsonb` is PostgreSQL's binary form with its header.
+/// A step, or a line that no format recognised. Texts are in UTF-8; `jsonb` is PostgreSQL's binary format with its header.
 #[derive(Debug, Clone, Copy)]
 pub struct ParsedStep<'a> {
-    /// Where it begins, from 1.
+    /// Number of the step's first line, from 1.
     pub line: u32,
-    /// How it was written; none where it was not understood.
+    /// The format; `None` for a line that no format recognised.
     pub format: Option<LogFormat>,
     /// The log's own id of the run or trace.
     pub run: Option<&'a [u8]>,
@@ -129,33 +134,33 @@ pub struct ParsedStep<'a> {
     pub span: Option<&'a [u8]>,
     /// The log's own id of the step that it is a part of.
     pub parent: Option<&'a [u8]>,
-    /// What it is.
+    /// Kind of the step.
     pub kind: StepKind,
-    /// Of the tool, the logger, the function.
+    /// Name of the tool, the logger or the function.
     pub name: Option<&'a [u8]>,
-    /// Microseconds since 1970.
+    /// Start, microseconds since 1970.
     pub started_us: Option<i64>,
-    /// Milliseconds.
+    /// Duration, milliseconds.
     pub duration_ms: Option<f64>,
-    /// What went in, `jsonb`.
+    /// Input, `jsonb`.
     pub input: Option<&'a [u8]>,
-    /// What came out, `jsonb`.
+    /// Output, `jsonb`.
     pub output: Option<&'a [u8]>,
-    /// The model, as the log calls it.
+    /// The model's name in the log.
     pub model: Option<&'a [u8]>,
     /// Tokens of the prompt.
     pub input_tokens: Option<i64>,
     /// Tokens of the answer.
     pub output_tokens: Option<i64>,
-    /// In the log's own currency.
+    /// Cost, in the log's own currency.
     pub cost: Option<f64>,
-    /// How it ended.
+    /// Status of the step.
     pub status: StepStatus,
-    /// What went wrong.
+    /// Error message.
     pub error: Option<&'a [u8]>,
-    /// All else that the log says, a `jsonb` object.
+    /// All other fields, a `jsonb` object.
     pub attributes: Option<&'a [u8]>,
-    /// The line, where it was not understood.
+    /// The line, if no format recognised it.
     pub raw: Option<&'a [u8]>,
 }
 
@@ -164,11 +169,11 @@ pub trait Sink {
     /// A step.
     fn step(&mut self, step: &ParsedStep<'_>);
 
-    /// Called at intervals of lines, also if these lines gave no steps.
+    /// Called at intervals of lines, even if these lines contained no steps.
     fn pause(&mut self) {}
 }
 
-/// A step that is being put together.
+/// A step under construction.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StepDraft {
     /// As in [`ParsedStep`].
@@ -210,8 +215,8 @@ pub struct StepDraft {
 }
 
 impl StepDraft {
-    /// Writes the `jsonb` columns, with the members that were collected as attributes, and hands the step over. A step whose
-    /// values are too long for `jsonb` is handed over as unparsed text, `whole`.
+    /// Writes the `jsonb` columns, with the collected members as attributes, and passes the step to `sink`. If a value is
+    /// too long for `jsonb`, passes `whole` as unparsed text instead.
     pub fn emit(
         &self,
         writer: &mut AttributeWriter<'_>,
@@ -262,7 +267,7 @@ impl StepDraft {
     }
 }
 
-/// Hands over a text that no format knows.
+/// Passes text that no format recognises to `sink`.
 pub fn unknown(writer: &mut AttributeWriter<'_>, line: u32, raw: TextSpan, sink: &mut impl Sink) {
     writer.clear();
     writer.member(own_key("unparsed"), JsonbSource::True);

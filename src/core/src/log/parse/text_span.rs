@@ -8,13 +8,13 @@ pub enum TextSource {
     Nowhere,
     /// The log.
     Log,
-    /// The texts that were put together for the step.
+    /// The buffer for texts that were composed for the step.
     Scratch,
     /// The list of the parser's own keys, whose index is `start`.
     OwnKeys,
 }
 
-/// A text as a range of a buffer, so that it is not copied until the step is handed over.
+/// A text as a range of a buffer, so that it is not copied until the step is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TextSpan {
     pub(super) source: TextSource,
@@ -31,17 +31,17 @@ impl TextSpan {
         Self { source: TextSource::Log, start: start as u32, end: end as u32 }
     }
 
-    /// A part of the texts that were put together for the step.
+    /// A range of the texts that were composed for the step.
     pub fn scratch(start: usize, end: usize) -> Self {
         Self { source: TextSource::Scratch, start: start as u32, end: end as u32 }
     }
 
-    /// Whether there is no text.
+    /// True if there is no text.
     pub fn is_none(self) -> bool {
         self.source == TextSource::Nowhere
     }
 
-    /// Whether there is a text.
+    /// True if there is a text.
     pub fn is_some(self) -> bool {
         self.source != TextSource::Nowhere
     }
@@ -51,20 +51,37 @@ impl TextSpan {
         if self.is_some() { self } else { other }
     }
 
-    /// Where it begins in its buffer.
+    /// Start offset in its buffer.
     pub fn start(self) -> usize {
         self.start as usize
     }
 
-    /// Where it ends in its buffer.
+    /// End offset in its buffer.
     pub fn end(self) -> usize {
         self.end as usize
     }
 }
 
 /// Keys of attributes that the parser adds itself.
-pub(super) const OWN_KEYS: &[&str] =
-    &["unparsed", "level", "pieces", "message", "name", "event", "events", "resource", "scope"];
+pub(super) const OWN_KEYS: &[&str] = &[
+    "unparsed",
+    "level",
+    "pieces",
+    "message",
+    "name",
+    "event",
+    "events",
+    "resource",
+    "scope",
+    "time",
+    "process",
+    "client",
+    "http_status",
+    "bytes",
+    "source",
+    "stack",
+    "interrupts",
+];
 
 /// One of the parser's own keys.
 pub fn own_key(name: &str) -> TextSpan {

@@ -1,49 +1,113 @@
-//! Moments and durations as logs write them. No time zone is known here: a moment without one is in UTC.
+//! Times and durations as logs write them.
 
-/// Microseconds since 1970 of a moment as text: ISO 8601 with its usual liberties (a space for the `T`, a comma before the
-/// fraction, slashes in the date, `+0200`, no zone), or a number of seconds, milliseconds, microseconds or nanoseconds.
-pub fn moment(text: &[u8]) -> Option<i64> {
-    match iso(text) {
-        Some((moment, [])) => Some(moment),
+use super::zone::{Offset, Zone, offset, two};
+
+/// Microseconds since 1970 of a time in text form: the forms of [`clock_time`], or a number of seconds, milliseconds,
+/// microseconds or nanoseconds.
+pub fn moment(text: &[u8], zone: Zone<'_>) -> Option<i64> {
+    match clock_time(text, zone) {
+        Some((moment, [])) => moment,
         Some(_) => None,
         None => epoch(text),
     }
 }
 
-/// Microseconds since 1970 of a moment in ISO 8601 at the beginning of a text, and what follows it.
-pub fn iso(text: &[u8]) -> Option<(i64, &[u8])> {
-    let (date, rest) = text.split_first_chunk::<10>()?;
-    let [y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2] = *date;
-    if dash1 != dash2 || !matches!(dash1, b'-' | b'/') {
-        return None;
-    }
-    let year = i64::from(two(y1, y2)?) * 100 + i64::from(two(y3, y4)?);
-    let (month, day) = (two(m1, m2)?, two(d1, d2)?);
-    let (clock, rest) = rest.split_first_chunk::<9>()?;
-    let [between, h1, h2, colon1, n1, n2, colon2, s1, s2] = *clock;
-    if !matches!(between, b'T' | b't' | b' ' | b'_') || colon1 != b':' || colon2 != b':' {
-        return None;
-    }
-    let (hour, minute, second) = (two(h1, h2)?, two(n1, n2)?, two(s1, s2)?);
-    if year < 1 || !(1..=12).contains(&month) || !(1..=days_in(year, month)).contains(&day) {
-        return None;
-    }
-    // A leap second is 60.
-    if hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
+/// Microseconds since 1970 of a time at the beginning of a text, and the rest of the text. A time without a zone is read in
+/// `zone`; one with an unknown zone is `None`. The forms are ISO 8601 with common deviations (a space for the `T`, a comma
+/// before the fraction, slashes in the date, `+0200`, `+02`, no seconds, no separators at all), that of access logs
+/// (`03/May/2026:12:00:04 +0000`) and RFC 2822.
+pub fn clock_time<'t>(text: &'t [u8], zone: Zone<'_>) -> Option<(Option<i64>, &'t [u8])> {
+    let (days, rest) = date(text)?;
+    let (seconds, rest) = seconds_of_day(rest)?;
     let (fraction, rest) = fraction(rest);
-    let (offset, rest) = zone(rest)?;
-    let seconds = days(year, month.into(), day.into()) * 86_400
-        + i64::from(hour) * 3600
-        + i64::from(minute) * 60
-        + i64::from(second)
-        - offset;
-    Some((seconds * 1_000_000 + fraction, rest))
+    let local = (days * 86_400 + seconds) * 1_000_000 + fraction;
+    let (offset, rest) = offset(rest)?;
+    let moment = match offset {
+        Offset::None => Some(zone.utc(local)),
+        Offset::Seconds(seconds) => Some(local - seconds * 1_000_000),
+        Offset::Unknown => None,
+    };
+    Some((moment, rest))
 }
 
-/// Microseconds since 1970 of a number, whose unit its size tells: seconds up to the year 5138, then milliseconds,
-/// microseconds, nanoseconds. Numbers below zero are no moment of a log.
+/// Days since 1970 of a date, and the rest of the text after the separator that follows the date.
+fn date(text: &[u8]) -> Option<(i64, &[u8])> {
+    match text {
+        [
+            y1,
+            y2,
+            y3,
+            y4,
+            dash1 @ (b'-' | b'/'),
+            m1,
+            m2,
+            dash2,
+            d1,
+            d2,
+            b'T' | b't' | b' ' | b'_',
+            rest @ ..,
+        ] if dash1 == dash2 => {
+            let year = year(y1, y2, y3, y4)?;
+            Some((days_since_1970(year, two(*m1, *m2)?, two(*d1, *d2)?)?, rest))
+        }
+        [y1, y2, y3, y4, m1, m2, d1, d2, b'T', rest @ ..] => {
+            let year = year(y1, y2, y3, y4)?;
+            Some((days_since_1970(year, two(*m1, *m2)?, two(*d1, *d2)?)?, rest))
+        }
+        _ => named_date(text),
+    }
+}
+
+/// `03/May/2026:`, `03-May-2026 `, `Sun, 3 May 2026 `.
+fn named_date(text: &[u8]) -> Option<(i64, &[u8])> {
+    let text = match text {
+        [b'A'..=b'Z', b'a'..=b'z', b'a'..=b'z', b',', b' ', rest @ ..] => rest,
+        _ => text,
+    };
+    let (day, rest) = match text {
+        [d1, d2 @ b'0'..=b'9', rest @ ..] => (two(*d1, *d2)?, rest),
+        [day, rest @ ..] => (two(b'0', *day)?, rest),
+        [] => return None,
+    };
+    let [before @ (b'/' | b'-' | b' '), m1, m2, m3, after, y1, y2, y3, y4, b' ' | b':', rest @ ..] = rest
+    else {
+        return None;
+    };
+    let month = MONTHS.iter().position(|month| *month == &[*m1, *m2, *m3])? as u8 + 1;
+    let year = year(y1, y2, y3, y4)?;
+    (before == after).then_some(())?;
+    Some((days_since_1970(year, month, day)?, rest))
+}
+
+const MONTHS: [&[u8; 3]; 12] =
+    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+
+/// Seconds since midnight: `12:00:04`, `12:00`, `120004`.
+fn seconds_of_day(text: &[u8]) -> Option<(i64, &[u8])> {
+    let (hour, minute, second, rest) = match text {
+        [h1, h2, b':', n1, n2, b':', s1, s2, rest @ ..] => {
+            (two(*h1, *h2)?, two(*n1, *n2)?, two(*s1, *s2)?, rest)
+        }
+        [h1, h2, b':', n1, n2, rest @ ..] => (two(*h1, *h2)?, two(*n1, *n2)?, 0, rest),
+        [h1, h2, n1, n2, s1, s2, rest @ ..] => (two(*h1, *h2)?, two(*n1, *n2)?, two(*s1, *s2)?, rest),
+        _ => return None,
+    };
+    // The second 60 is a leap second.
+    let is_valid = hour <= 23 && minute <= 59 && second <= 60;
+    is_valid.then(|| (i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second), rest))
+}
+
+fn year(y1: &u8, y2: &u8, y3: &u8, y4: &u8) -> Option<i64> {
+    Some(i64::from(two(*y1, *y2)?) * 100 + i64::from(two(*y3, *y4)?))
+}
+
+fn days_since_1970(year: i64, month: u8, day: u8) -> Option<i64> {
+    let is_valid = year >= 1 && (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
+    is_valid.then(|| days(year, month.into(), day.into()))
+}
+
+/// Microseconds since 1970 of a number. Its size determines the unit: seconds up to the year 5138, then milliseconds,
+/// microseconds, nanoseconds. Negative numbers are not times of a log.
 pub fn epoch(text: &[u8]) -> Option<i64> {
     let (whole, fraction) = match text.iter().position(|byte| *byte == b'.') {
         Some(point) => (&text[..point], &text[point + 1..]),
@@ -63,8 +127,8 @@ pub fn epoch(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// Milliseconds of a duration. A number has the `unit` that its name tells, in milliseconds; a text may have units of its
-/// own: `12ms`, `1.5s`, `1m30.5s`, `0:00:01.25`.
+/// Milliseconds of a duration. A plain number is in `unit` (milliseconds per unit), which the field's name determines; a
+/// text may have its own units: `12ms`, `1.5s`, `1m30.5s`, `0:00:01.25`.
 pub fn duration(text: &[u8], unit: f64) -> Option<f64> {
     if let Some(value) = decimal(text) {
         return Some(value * unit);
@@ -85,14 +149,14 @@ pub fn duration(text: &[u8], unit: f64) -> Option<f64> {
     (!text.is_empty()).then_some(sum)
 }
 
-/// A number that is not negative, without an exponent.
+/// A non-negative number without an exponent.
 fn decimal(text: &[u8]) -> Option<f64> {
     let plain = text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.'));
     let text = if plain { std::str::from_utf8(text).ok()? } else { return None };
     text.parse().ok()
 }
 
-/// `H:MM:SS.ffffff`, as Python shows a timedelta.
+/// Python's format of a timedelta: `H:MM:SS.ffffff`.
 fn clock(text: &[u8]) -> Option<f64> {
     let mut seconds = 0.0;
     for part in text.split(|byte| *byte == b':') {
@@ -114,7 +178,7 @@ fn unit_ms(unit: &[u8]) -> Option<f64> {
     })
 }
 
-/// Microseconds of a fraction after a point or comma.
+/// Microseconds of a fraction after a point or comma, and the rest of the text.
 fn fraction(text: &[u8]) -> (i64, &[u8]) {
     let [b'.' | b',', rest @ ..] = text else { return (0, text) };
     let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
@@ -124,37 +188,13 @@ fn fraction(text: &[u8]) -> (i64, &[u8]) {
     (decimals(&rest[..end], 6), &rest[end..])
 }
 
-/// Digits after a point as a whole number of `places` digits; what is beyond them is cut off.
+/// Digits after a point as an integer of `places` digits; further digits are dropped.
 fn decimals(digits: &[u8], places: usize) -> i64 {
     let mut value = 0;
     for place in 0..places {
         value = value * 10 + digits.get(place).map_or(0, |digit| i64::from(digit - b'0'));
     }
     value
-}
-
-/// Seconds east of UTC.
-fn zone(text: &[u8]) -> Option<(i64, &[u8])> {
-    match text {
-        [b'Z' | b'z', rest @ ..] => Some((0, rest)),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2, rest @ ..]
-        | [sign @ (b'+' | b'-'), h1, h2, m1 @ b'0'..=b'9', m2, rest @ ..] => {
-            let (hours, minutes) = (i64::from(two(*h1, *h2)?), i64::from(two(*m1, *m2)?));
-            let seconds = hours * 3600 + minutes * 60;
-            Some((if *sign == b'-' { -seconds } else { seconds }, rest))
-        }
-        [b' ', b'U', b'T', b'C', rest @ ..] => Some((0, rest)),
-        // gunicorn's.
-        [b' ', zoned @ ..] if matches!(zoned, [b'+' | b'-', digits @ ..] if digits.len() >= 4 && all_digits(&digits[..4])) => {
-            zone(zoned)
-        }
-        _ => Some((0, text)),
-    }
-}
-
-fn two(tens: u8, ones: u8) -> Option<u8> {
-    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
-    (tens < 10 && ones < 10).then(|| tens * 10 + ones)
 }
 
 fn all_digits(text: &[u8]) -> bool {
@@ -184,7 +224,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expect: Option<i64>) {
-        assert_eq!(moment(text.as_bytes()), expect, "{text}");
+        assert_eq!(moment(text.as_bytes(), Zone::default()), expect, "{text}");
     }
 
     #[test]
@@ -198,6 +238,21 @@ mod tests {
             "2026-05-03T14:00:00+02:00",
             "2026-05-03T14:00:00.0+0200",
             "2026-05-03 12:00:00 UTC",
+            "2026-05-03 14:00:00 CEST",
+            "2026-05-03 04:00:00.000 PST",
+            "2026-05-03 14:00:00+02",
+            "2026-05-03 14:00:00.000+02",
+            "2026-05-03T12:00Z",
+            "2026-05-03 12:00",
+            "2026-05-03 05:00:00 -07:00",
+            "2026-05-03 17:30:00+05:30:00",
+            "20260503T120000Z",
+            "20260503T140000.000+0200",
+            "03/May/2026:12:00:00 +0000",
+            "03/May/2026 12:00:00",
+            "03-May-2026 14:00:00 CEST",
+            "Sun, 03 May 2026 12:00:00 GMT",
+            "Sun, 3 May 2026 14:00:00 +0200",
             "1777809600",
             "1777809600.0",
             "1777809600000",
@@ -226,9 +281,22 @@ mod tests {
             "1e400",
             "2026-05-03T12:00:00+0x:00",
             "2026-02-29T00:00:00Z",
+            "2026-05-03 12:00:00 IST",
+            "2026-05-03 12:00:00 XYZ",
+            "03/Mai/2026 12:00:00",
             "١٢",
         ] {
             check(text, None);
+        }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_local() {
+        let berlin = |local: i64| local - 7_200_000_000;
+        let zone = Zone(Some(&berlin));
+        for text in ["2026-05-03 14:00:00", "2026-05-03T12:00:00Z", "2026-05-03 13:00:00 WEST", "1777809600"]
+        {
+            assert_eq!(moment(text.as_bytes(), zone), Some(1_777_809_600_000_000), "{text}");
         }
     }
 

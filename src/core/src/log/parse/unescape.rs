@@ -1,7 +1,7 @@
-//! Escapes of JSON strings.
+//! Removes the escapes of JSON strings.
 
-/// Appends the text of a JSON string without its escapes (RFC 8259, section 7). U+FFFD replaces half of a surrogate pair, an invalid
-/// escape, and the character zero, which PostgreSQL cannot store.
+/// Appends the text of a JSON string without its escapes (RFC 8259, section 7). U+FFFD replaces an unpaired surrogate, an
+/// invalid escape, and NUL, which PostgreSQL cannot store.
 pub fn unescape(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
@@ -24,7 +24,7 @@ pub fn unescape(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// The character after `\u`; gives what follows it.
+/// Appends the character after `\u`, and returns the rest of the text.
 fn unescape_unicode<'t>(text: &'t [u8], out: &mut Vec<u8>) -> &'t [u8] {
     let (character, rest) = match (unit(text), text.get(4..).and_then(|rest| rest.strip_prefix(b"\\u"))) {
         (Some(high @ 0xd800..0xdc00), Some(second)) if matches!(unit(second), Some(0xdc00..0xe000)) => {

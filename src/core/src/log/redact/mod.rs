@@ -1,26 +1,26 @@
-//! Secrets that are taken out of a log before it is stored, by patterns.
+//! Removes secrets from a log by patterns before it is stored.
 
 mod numbers;
 
 use crate::log::value::quote;
-use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::{Captures, Regex, RegexBuilder, RegexSet, RegexSetBuilder, Replacer};
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ops::Range;
 
-/// Most memory of a compiled pattern, in bytes.
+/// Maximum memory of a compiled pattern, bytes.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 
-/// What is to be replaced by what.
+/// A pattern and its replacement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// What it is called.
+    /// Name of the rule.
     pub name: String,
     /// A regular expression of the `regex` crate, whose time is linear in the text.
     pub pattern: String,
-    /// What stands in its place; `$1` or `${name}` is what a group has matched.
+    /// The replacement; `$1` or `${name}` inserts the match of a group.
     pub replacement: String,
-    /// Whether it is for the names of members of JSON objects, whose whole value is replaced.
+    /// True if the pattern applies to the names of JSON object members, whose whole values are replaced.
     pub is_for_keys: bool,
 }
 
@@ -28,30 +28,58 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("pattern of redaction \"{name}\" cannot be used")]
 pub struct BadPattern {
-    /// Of the rule.
+    /// Name of the rule.
     pub name: String,
     /// What is wrong with it.
     pub reason: String,
 }
 
 /// Rules that are ready for use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Redactor {
-    /// Finds out at once whether any of them matches.
+    /// Tests in one pass whether any rule matches.
     set: RegexSet,
     rules: Vec<(Rule, OnceCell<Option<Regex>>)>,
-    /// Whether a rule may match within a number.
+    /// True if a rule may match within a number.
     numbers: bool,
-    /// Finds out which of the rules for keys match.
+    /// Tests in one pass which of the rules for member names match.
     key_set: RegexSet,
     key_replacements: Vec<String>,
+    /// Called again and again while a value is looked through, which may be long.
+    meanwhile: fn(),
+}
+
+/// What is put in the place of a match.
+struct Replacement<'a> {
+    template: &'a str,
+    meanwhile: fn(),
+}
+
+impl Replacer for Replacement<'_> {
+    fn replace_append(&mut self, captures: &Captures<'_>, clean: &mut String) {
+        (self.meanwhile)();
+        captures.expand(self.template, clean);
+    }
+}
+
+impl Default for Redactor {
+    fn default() -> Self {
+        Self {
+            set: RegexSet::empty(),
+            rules: Vec::new(),
+            numbers: false,
+            key_set: RegexSet::empty(),
+            key_replacements: Vec::new(),
+            meanwhile: || {},
+        }
+    }
 }
 
 impl Rule {
-    /// Whether the pattern can be used.
+    /// Checks that the pattern can be used.
     ///
     /// # Errors
-    /// [`BadPattern`] where it is no regular expression, too large, or matches nothing at all.
+    /// [`BadPattern`] if it is not a regular expression, is too large, or matches the empty text.
     pub fn check(&self) -> Result<(), BadPattern> {
         let reason = match self.compile() {
             Ok(regex) if regex.is_match("") => "it matches the empty text".to_owned(),
@@ -67,10 +95,10 @@ impl Rule {
 }
 
 impl Redactor {
-    /// Rules, in the order in which they are used.
+    /// Prepares rules, in the order in which they are applied.
     ///
     /// # Errors
-    /// [`BadPattern`] where one of them cannot be used.
+    /// [`BadPattern`] if one of them cannot be used.
     pub fn new(rules: Vec<Rule>) -> Result<Self, BadPattern> {
         let (key_rules, rules): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| rule.is_for_keys);
         let (set, key_set) = (Self::set(&rules)?, Self::set(&key_rules)?);
@@ -81,7 +109,14 @@ impl Redactor {
             rules: rules.into_iter().map(|rule| (rule, OnceCell::new())).collect(),
             key_set,
             key_replacements: key_rules.into_iter().map(|rule| rule.replacement).collect(),
+            ..Self::default()
         })
+    }
+
+    /// The same, which calls a function before each search of a text, at each match and at each member of JSON: it may end the work.
+    #[must_use]
+    pub fn calling(self, meanwhile: fn()) -> Self {
+        Self { meanwhile, ..self }
     }
 
     fn set(rules: &[Rule]) -> Result<RegexSet, BadPattern> {
@@ -94,7 +129,7 @@ impl Redactor {
         })
     }
 
-    /// What stands in the place of the value of a member with this name, if a rule says so.
+    /// The replacement for the value of a member with this name, if a rule matches the name.
     fn replacement_of_member(&self, name: &str) -> Option<&str> {
         if self.key_replacements.is_empty() {
             return None;
@@ -103,19 +138,20 @@ impl Redactor {
         self.key_replacements.get(first).map(String::as_str)
     }
 
-    /// Whether numbers of JSON are looked at as well.
+    /// True if numbers in JSON are searched as well.
     #[must_use]
     pub fn looks_at_numbers(&self) -> bool {
         self.numbers
     }
 
-    /// Whether there is something in the text that is to be replaced.
+    /// True if a rule matches in the text.
     #[must_use]
     pub fn finds_in(&self, text: &str) -> bool {
+        (self.meanwhile)();
         !self.rules.is_empty() && self.set.is_match(text)
     }
 
-    /// Whether JSON with this string, or with a member of this name, may have to be changed.
+    /// True if JSON that contains this string, or a member of this name, may have to be changed.
     #[must_use]
     pub fn may_find_in(&self, string: &str) -> bool {
         self.finds_in(string) || self.replacement_of_member(string).is_some()
@@ -130,16 +166,17 @@ impl Redactor {
         let mut clean = Cow::Borrowed(text);
         for place in self.set.matches(text) {
             let (rule, regex) = &self.rules[place];
-            // The set has been made of the same patterns.
+            // The set was compiled from the same patterns.
             if let Some(regex) = regex.get_or_init(|| rule.compile().ok()) {
-                clean = Cow::Owned(regex.replace_all(&clean, rule.replacement.as_str()).into_owned());
+                let replacement = Replacement { template: &rule.replacement, meanwhile: self.meanwhile };
+                clean = Cow::Owned(regex.replace_all(&clean, replacement).into_owned());
             }
         }
         clean
     }
 
-    /// JSON text without secrets in its strings, those that are keys too, and its numbers, which become strings. All else stays
-    /// as it is, character by character.
+    /// JSON text without secrets in its strings (including keys) and numbers; a changed number becomes a string. All other
+    /// characters stay as they are.
     #[must_use]
     pub fn json<'a>(&self, json: &'a str) -> Cow<'a, str> {
         let mut out = String::new();
@@ -180,7 +217,7 @@ impl Redactor {
     }
 }
 
-/// Where the JSON string that begins here ends.
+/// The end of the JSON string that begins at `quote_at`.
 fn string_end(json: &str, quote_at: usize) -> usize {
     let bytes = json.as_bytes();
     let mut at = quote_at + 1;
@@ -194,7 +231,7 @@ fn string_end(json: &str, quote_at: usize) -> usize {
     json.len()
 }
 
-/// Where the value of the member of an object stands whose name ends at `name_end`; none if the string is no name.
+/// The range of the value of an object member whose name ends at `name_end`; `None` if the string is not a member's name.
 fn member_value(json: &str, name_end: usize) -> Option<Range<usize>> {
     let skip = |at: usize| at + json[at..].bytes().take_while(u8::is_ascii_whitespace).count();
     let colon = skip(name_end);
@@ -217,7 +254,7 @@ fn member_value(json: &str, name_end: usize) -> Option<Range<usize>> {
     (begin < end).then_some(begin..end)
 }
 
-/// What a JSON string says.
+/// The text of a JSON string.
 fn unquoted(token: &str) -> Option<Cow<'_, str>> {
     let inner = token.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
@@ -227,7 +264,7 @@ fn unquoted(token: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The reason in one line, without the pattern, which the reader knows.
+/// The reason in one line, without the pattern, which the user knows.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();
@@ -237,6 +274,7 @@ fn reason(error: &regex::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     fn rule(pattern: &str, replacement: &str) -> Rule {
         Rule {
@@ -315,6 +353,25 @@ mod tests {
         );
         assert_eq!(redactor.json("4111111111111111"), r#""[card]""#);
         assert!(matches!(redactor.json(r#"[1, 2.5, "a", 3]"#), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn long_work_calls_what_may_end_it() {
+        thread_local!(static CALLS: Cell<usize> = const { Cell::new(0) });
+        let redactor = redactor().calling(|| CALLS.set(CALLS.get() + 1));
+        let calls_for = |redact: &dyn Fn()| {
+            CALLS.set(0);
+            redact();
+            CALLS.get()
+        };
+        let text = "key-1 ".repeat(100);
+        assert!(calls_for(&|| drop(redactor.text(&text))) > 100);
+        let json = format!("[{}1]", "\"nothing\",".repeat(100));
+        assert!(calls_for(&|| drop(redactor.json(&json))) >= 100);
+        let look = || {
+            let _ = redactor.may_find_in("nothing");
+        };
+        assert!(calls_for(&look) > 0);
     }
 
     /// In JSON text the letter of an escape stands before the secret.

@@ -1,12 +1,12 @@
-//! Numbers of JSON, in which a pattern may find something as well: that of a card, of a telephone.
+//! Numbers in JSON that a pattern may match: for example, of a card or a telephone.
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 use std::ops::Range;
 
-/// Characters of which JSON makes numbers.
+/// Characters that occur in JSON numbers.
 const NUMBER_BYTES: &[u8] = b"0123456789-+.eE";
 
-/// Whether a pattern can match within the text of a number. Never false where it can.
+/// True if a pattern may match within the text of a number. Never false if it can.
 pub fn may_match_in(pattern: &str) -> bool {
     regex_syntax::parse(pattern).map_or(true, |hir| may_match(&hir))
 }
@@ -32,7 +32,7 @@ fn has_any(mut ranges: impl Iterator<Item = (char, char)>) -> bool {
     ranges.any(|(first, last)| NUMBER_BYTES.iter().any(|byte| (first..=last).contains(&char::from(*byte))))
 }
 
-/// The places of numbers in what stands between two strings of a JSON text, which begins at `start`.
+/// The ranges of numbers in the text between two strings of a JSON text; `start` is the offset of that text.
 pub fn places(between: &str, start: usize) -> impl Iterator<Item = Range<usize>> + '_ {
     let bytes = between.as_bytes();
     let mut at = 0;

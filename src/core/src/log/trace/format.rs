@@ -1,13 +1,13 @@
-//! Texts of the tree: durations, costs, and texts cut to a width.
+//! Formats the texts of the tree: durations, costs, and texts cut to a width.
 
 use super::model::TraceStyle;
 
-/// Milliseconds between two moments in microseconds.
+/// Milliseconds between two times in microseconds.
 pub fn milliseconds(from_us: i64, to_us: i64) -> f64 {
     to_us.saturating_sub(from_us) as f64 / 1000.0
 }
 
-/// A duration with three digits and the unit that fits.
+/// A duration with three digits and a suitable unit.
 pub fn duration(ms: f64) -> String {
     let (value, unit) = match ms.max(0.0) {
         ms if ms < 0.9995 => (ms * 1000.0, "us"),

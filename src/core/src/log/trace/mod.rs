@@ -1,5 +1,4 @@
-//! A run as a tree for people: a line for each step under the step that it is a part of, with its duration, the time in the run at which
-//! it was, and what it was about.
+//! Draws a run as a tree: a line for each step below its parent step, with its duration, its time within the run, and its content.
 
 mod format;
 mod model;
@@ -12,14 +11,14 @@ use format::{ascii, cut, duration, milliseconds, money, one_line, pad};
 use timeline::Timeline;
 use tree::Tree;
 
-/// Columns of a duration.
+/// Width of the column for durations, characters.
 const DURATION_WIDTH: usize = 8;
 
-/// The column of names is not wider.
+/// Maximum width of the column for names, characters.
 const MAX_LABEL_WIDTH: usize = 44;
 
-/// The lines: the run, then its steps in the order that they are given in, each under its parent. A step whose parent is not among
-/// them is one of the run's own.
+/// The lines of the tree: the run, then its steps in the given order, each below its parent. A step whose parent is not
+/// among the steps is placed directly below the run.
 pub fn lines(run: &TraceRun, steps: &[TraceStep], style: TraceStyle) -> Vec<String> {
     let style = TraceStyle { width: style.width.max(40), ..style };
     let tree = Tree::of(steps);
@@ -69,7 +68,7 @@ fn head(run: &TraceRun, steps: &[TraceStep]) -> String {
     parts.join(", ")
 }
 
-/// What a step was about: its state where it is not well, what it took, and its texts.
+/// The content of a step: its status unless it succeeded, its usage, and its texts.
 fn about(step: &TraceStep, style: TraceStyle) -> String {
     let mut parts = Vec::new();
     if step.status != "ok" {
@@ -89,7 +88,7 @@ fn about(step: &TraceStep, style: TraceStyle) -> String {
         Some(_) => step.input.iter().map(|text| one_line(text)).collect(),
         None => [&step.input, &step.output].into_iter().flatten().map(|text| one_line(text)).collect(),
     };
-    // What was given is not to take all the room there is for what came of it.
+    // The input must leave room for the output.
     let room = style.width / 3;
     parts.push(texts.iter().map(|text| cut(text, room, style)).collect::<Vec<_>>().join(arrow));
     parts.retain(|part| !part.is_empty());

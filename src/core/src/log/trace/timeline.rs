@@ -1,12 +1,12 @@
-//! When each step was, as a bar.
+//! Shows the time of each step as a bar.
 
 use super::format::milliseconds;
 use super::model::{TraceRun, TraceStep, TraceStyle};
 
-/// Columns of the bar that shows when a step was.
+/// Width of the bar, characters.
 const BAR_WIDTH: usize = 20;
 
-/// The time from the beginning to the end of a run and its steps, whose times may come from different clocks.
+/// The time from the start to the end of a run and its steps, whose times may come from different clocks.
 #[derive(Clone, Copy)]
 pub struct Timeline {
     started_us: i64,

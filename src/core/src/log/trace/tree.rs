@@ -1,14 +1,14 @@
-//! Steps arranged under the steps that they are parts of.
+//! Arranges steps below their parent steps.
 
 use std::collections::{HashMap, HashSet};
 
 use super::format::one_line;
 use super::model::{TraceStep, TraceStyle};
 
-/// Steps nested deeper than this are indented no further.
+/// Deeper steps are not indented any further.
 const MAX_INDENT_DEPTH: usize = 12;
 
-/// Steps by the step that they are a part of.
+/// Steps by parent step.
 pub struct Tree<'a> {
     steps: &'a [TraceStep],
     roots: Vec<&'a TraceStep>,
@@ -34,12 +34,12 @@ impl<'a> Tree<'a> {
         tree
     }
 
-    /// Depth first, without recursion, since the application that writes the log decides how deep the tree is.
+    /// Lists the steps depth first, without recursion: the application that writes the log determines the depth of the tree.
     pub fn rows(&self, style: TraceStyle) -> Vec<TreeLine<'a>> {
         let mut rows = Vec::with_capacity(self.steps.len());
         let mut seen = HashSet::new();
         self.below(&self.roots, style, &mut seen, &mut rows);
-        // Steps that are parts of each other are below no root.
+        // Steps in a cycle of parents are not below a root.
         for step in self.steps {
             if !seen.contains(&step.id) {
                 self.below(&[step], style, &mut seen, &mut rows);
@@ -76,7 +76,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// A step, the indentation before it, whether it is the last there, and how deep it is.
+/// A step, the indentation before it, whether it is the last of its siblings, and its depth.
 type PendingStep<'a> = (&'a TraceStep, String, bool, usize);
 
 fn push<'a>(stack: &mut Vec<PendingStep<'a>>, steps: &[&'a TraceStep], indent: &str, depth: usize) {

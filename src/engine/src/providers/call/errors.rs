@@ -1,4 +1,4 @@
-//! The errors of a call, in the words that the user reads.
+//! The errors of a call, with the messages that the user reads.
 
 use ragstone_core::failure::FailureKind;
 
@@ -6,7 +6,7 @@ use super::{CallPhase, ProviderCall};
 use crate::{
     failure::Error,
     lock::lock,
-    providers::{rate_limit::RateLimitExceeded, refusal::Refusal, wire::error::ReplyError},
+    providers::{rate_limit::RateLimitExceeded, refusal::Refusal},
 };
 
 impl ProviderCall {
@@ -27,15 +27,7 @@ impl ProviderCall {
         provider_error(FailureKind::ProviderLost, message, String::new(), "Try again.")
     }
 
-    /// The answer is not usable.
-    pub fn reply_error(&self, error: ReplyError) -> Error {
-        match error {
-            ReplyError::Refused(refusal) => self.refused(&refusal, 1),
-            ReplyError::Malformed(reason) => self.malformed(reason),
-        }
-    }
-
-    /// The answer is not what the protocol says.
+    /// The answer does not follow the protocol.
     pub fn malformed(&self, detail: String) -> Error {
         let (name, protocol) = (&self.target.name, self.wire.name());
         provider_error(
@@ -58,7 +50,7 @@ impl ProviderCall {
         let (message, hint) = match progress.phase {
             CallPhase::Permit => (
                 format!("no turn to call provider \"{name}\" within {limit} ms"),
-                "Raise the server's option concurrency, or the time that the call may take.",
+                "Raise the server's option concurrency, of which one role has at most half, or the time that the call may take.",
             ),
             CallPhase::AnswerHead => (
                 format!("provider \"{name}\" did not answer within {limit} ms"),

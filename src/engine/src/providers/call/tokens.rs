@@ -1,4 +1,4 @@
-//! Tokens of requests and answers: estimated, and as a provider reports them.
+//! Token counts of requests and answers: estimates, and what a provider reports.
 
 /// Tokens of a request and its answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -10,8 +10,8 @@ pub struct TokenCounts {
 }
 
 impl TokenCounts {
-    /// Counts that a provider reports of a call of which these are estimated. A provider may report any number, and budgets over
-    /// several providers go by it, so they are bounded by what the call can have taken.
+    /// The counts that a provider reports for a call with this estimate, bounded by what the call can have used: a
+    /// provider may report any number, and budgets that cover several providers rely on it.
     pub fn reported(self, input: u64, output: u64) -> Self {
         let max_input = self.input.saturating_mul(BYTES_PER_TOKEN).saturating_add(MAX_UNSEEN_TOKENS);
         Self { input: input.min(max_input), output: output.min(self.output.max(MAX_UNSEEN_TOKENS)) }
@@ -23,11 +23,11 @@ impl TokenCounts {
     }
 }
 
-/// Estimated length of a token. No token is shorter than a byte.
+/// Estimated bytes of a token. A token has at least one byte, so a call uses at most this many times its estimate.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// More tokens than a call takes for what is not seen here: instructions and search results that a provider adds to the prompt,
-/// thoughts of the model, and an answer without a maximum.
+/// Upper limit of the tokens that an estimate does not see: instructions and search results that a provider adds to the
+/// prompt, thoughts of the model, and an answer without a maximum.
 const MAX_UNSEEN_TOKENS: u64 = 1_000_000;
 
 /// Estimated tokens of a text of this many bytes.

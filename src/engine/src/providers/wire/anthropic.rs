@@ -2,19 +2,20 @@
 
 use ragstone_core::provider::{Message, Role};
 use reqwest::Url;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
+    conversation::sendable,
     error::ReplyError,
     json::{
-        insert_some, parse_argument, parse_body, parse_tool_calls, parse_tools, tool_arguments, tool_call,
+        insert_some, own_parts, parse_argument, parse_reply, parse_tool_calls, parse_tools, tool_arguments,
         with_options,
     },
+    loose::{content, count, first_count, text},
     protocol::{CompletionParams, Protocol, WireRequest},
     reply::{CompletionReply, ReplyBuilder},
 };
-use crate::{failure::Error, providers::refusal::Refusal};
+use crate::failure::Error;
 
 /// The protocol.
 pub struct Anthropic;
@@ -42,7 +43,7 @@ impl Protocol for Anthropic {
         insert_some(&mut body, "max_tokens", Some(prompt.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS)));
         let system = system(&prompt.messages, prompt.schema.as_deref())?;
         insert_some(&mut body, "system", (!system.is_empty()).then_some(system));
-        body.insert("messages".into(), messages(&prompt.messages)?.into());
+        body.insert("messages".into(), messages(&sendable(&prompt.messages))?.into());
         insert_some(&mut body, "temperature", prompt.temperature);
         insert_some(&mut body, "stop_sequences", (!prompt.stop.is_empty()).then(|| prompt.stop.clone()));
         let tools = parse_tools(prompt)?.into_iter().map(tool).collect::<Vec<_>>();
@@ -52,66 +53,113 @@ impl Protocol for Anthropic {
     }
 
     fn parse_completion(&self, body: &[u8]) -> Result<CompletionReply, ReplyError> {
-        let message: AnthropicMessage = parse_body(body)?;
-        let mut reply = CompletionReply {
-            finish_reason: finish_reason(message.stop_reason.as_deref().unwrap_or_default()),
-            tokens: message.usage.map(|usage| (usage.input(), usage.output_tokens)),
-            ..CompletionReply::default()
-        };
-        for block in message.content {
-            match block {
-                AnthropicBlock::Text { text } => reply.content.push_str(&text),
-                AnthropicBlock::ToolUse { id, name, input } => {
-                    reply.tool_calls.push(tool_call(&id, &name, &input.to_string()));
-                }
-                AnthropicBlock::Other => {}
-            }
+        let mut message = parse_reply(body)?;
+        if message["content"].is_null() && message["stop_reason"].is_null() {
+            return Err(ReplyError::Malformed("an answer without content".into()));
         }
-        Ok(reply)
+        let mut reply = ReplyBuilder::default();
+        add_usage(&mut reply, &message["usage"]);
+        reply.finish_reason = Some(finish_reason(text(&message, "stop_reason").unwrap_or_default()));
+        match message["content"].take() {
+            Value::Array(blocks) => {
+                for (index, block) in (0..).zip(blocks) {
+                    add_block(&mut reply, index, block);
+                }
+            }
+            other => reply.content = content(other).unwrap_or_default(),
+        }
+        end_calls(&mut reply);
+        Ok(reply.finish())
     }
 
     fn parse_event(&self, reply: &mut ReplyBuilder, data: &str) -> Result<String, ReplyError> {
-        match parse_body(data.as_bytes())? {
-            AnthropicEvent::MessageStart { message } => {
-                reply.input_tokens = message.usage.as_ref().map(AnthropicUsage::input);
-                reply.output_tokens = message.usage.map(|usage| usage.output_tokens);
-            }
-            AnthropicEvent::ContentBlockStart {
-                index,
-                content_block: AnthropicBlock::ToolUse { id, name, .. },
-            } => {
-                let call = reply.call(index);
-                (call.id, call.name) = (id, name);
-            }
-            AnthropicEvent::ContentBlockStart { content_block: AnthropicBlock::Text { text }, .. }
-            | AnthropicEvent::ContentBlockDelta { delta: AnthropicBlockDelta::Text { text }, .. } => {
-                reply.content.push_str(&text);
-                return Ok(text);
-            }
-            AnthropicEvent::ContentBlockDelta {
-                index,
-                delta: AnthropicBlockDelta::Arguments { partial_json },
-            } => {
-                reply.call(index).arguments.push_str(&partial_json);
-            }
-            AnthropicEvent::MessageDelta { delta, usage } => {
-                reply.finish_reason = delta.stop_reason.as_deref().map(finish_reason);
-                reply.output_tokens = usage.map(|usage| usage.output_tokens).or(reply.output_tokens);
-            }
-            AnthropicEvent::MessageStop => {
-                reply.done = true;
-                // A tool without arguments streams none.
-                for call in reply.calls.iter_mut().filter(|call| call.arguments.is_empty()) {
-                    call.arguments = "{}".into();
+        let mut event = parse_reply(data.as_bytes())?;
+        let index = count(&event["index"]).unwrap_or(0);
+        match text(&event, "type").unwrap_or_default() {
+            "message_start" => add_usage(reply, &event["message"]["usage"]),
+            "content_block_start" => return Ok(add_block(reply, index, event["content_block"].take())),
+            "content_block_delta" => return Ok(add_delta(reply, index, &event["delta"])),
+            "message_delta" => {
+                if let Some(reason) = text(&event["delta"], "stop_reason") {
+                    reply.finish_reason = Some(finish_reason(reason));
                 }
+                add_usage(reply, &event["usage"]);
             }
-            AnthropicEvent::Error => return Err(ReplyError::Refused(Refusal::of_body(data.as_bytes()))),
-            AnthropicEvent::ContentBlockStart { .. }
-            | AnthropicEvent::ContentBlockDelta { .. }
-            | AnthropicEvent::Other => {}
+            "message_stop" => {
+                reply.done = true;
+                end_calls(reply);
+            }
+            _ => {}
         }
         Ok(String::new())
     }
+}
+
+/// Adds the beginning of a block, or a whole one, and returns the text that it adds.
+fn add_block(reply: &mut ReplyBuilder, index: u64, mut block: Value) -> String {
+    match text(&block, "type").unwrap_or_default() {
+        "tool_use" => {
+            let input = block["input"].take();
+            let call = reply.call(index);
+            call.id = text(&block, "id").unwrap_or_default().into();
+            call.name = text(&block, "name").unwrap_or_default().into();
+            // In a stream the arguments follow, and the block has an empty object in their place.
+            if input.as_object().is_some_and(|input| !input.is_empty()) {
+                call.arguments = input.to_string();
+            }
+        }
+        "text" => return add_text(reply, text(&block, "text")),
+        "thinking" | "redacted_thinking" => {
+            reply.wants_own = true;
+            reply.own.push((index, block));
+        }
+        _ => {}
+    }
+    String::new()
+}
+
+fn add_delta(reply: &mut ReplyBuilder, index: u64, delta: &Value) -> String {
+    match text(delta, "type").unwrap_or_default() {
+        "text_delta" => return add_text(reply, text(delta, "text")),
+        "input_json_delta" => {
+            let part = text(delta, "partial_json").unwrap_or_default();
+            reply.call(index).arguments.push_str(part);
+        }
+        kind @ ("thinking_delta" | "signature_delta") => {
+            let name = kind.trim_end_matches("_delta");
+            if let (Some(block), Some(more)) = (reply.own_part(index), text(delta, name)) {
+                let whole = format!("{}{more}", text(block, name).unwrap_or_default());
+                block[name] = whole.into();
+            }
+        }
+        _ => {}
+    }
+    String::new()
+}
+
+fn add_text(reply: &mut ReplyBuilder, text: Option<&str>) -> String {
+    let text = text.unwrap_or_default();
+    reply.content.push_str(text);
+    text.into()
+}
+
+/// A tool without arguments streams none.
+fn end_calls(reply: &mut ReplyBuilder) {
+    for call in reply.calls.iter_mut().filter(|call| call.arguments.is_empty()) {
+        call.arguments = "{}".into();
+    }
+}
+
+/// Adds the tokens of a message or an event. Input tokens do not include those that are written to the provider's cache or
+/// read from it. Some services count the input in the last event alone.
+fn add_usage(reply: &mut ReplyBuilder, usage: &Value) {
+    let cached = ["cache_creation_input_tokens", "cache_read_input_tokens"];
+    let cached = cached.into_iter().filter_map(|name| count(&usage[name])).fold(0, u64::saturating_add);
+    if let Some(input) = first_count(usage, &["input_tokens", "prompt_tokens"]) {
+        reply.input_tokens = reply.input_tokens.max(Some(input.saturating_add(cached)));
+    }
+    let output = first_count(usage, &["output_tokens", "completion_tokens"]);
+    reply.output_tokens = output.or(reply.output_tokens);
 }
 
 /// The system messages, and the schema of the answer: the protocol has no parameter for a schema that all models support.
@@ -147,9 +195,12 @@ fn blocks(message: &Message) -> Result<(&'static str, Vec<Value>), Error> {
             ("user", vec![result])
         }
         Role::Assistant => {
-            // An empty block of text is refused.
-            let mut blocks: Vec<Value> = (!message.content.is_empty()).then(text).into_iter().collect();
-            for call in parse_tool_calls(message)? {
+            // The provider refuses a text block of white space.
+            let calls = parse_tool_calls(message)?;
+            // Thoughts come first, where they led to calls of tools.
+            let mut blocks = if calls.is_empty() { Vec::new() } else { own_parts(message) };
+            blocks.extend((!message.content.trim().is_empty()).then(text));
+            for call in calls {
                 let (id, name) = (&call["id"], &call["function"]["name"]);
                 let input = tool_arguments(&call)?;
                 blocks.push(json!({ "type": "tool_use", "id": id, "name": name, "input": input }));
@@ -176,90 +227,4 @@ fn finish_reason(reason: &str) -> String {
         other => other,
     }
     .into()
-}
-
-#[derive(Deserialize)]
-struct AnthropicMessage {
-    content: Vec<AnthropicBlock>,
-    stop_reason: Option<String>,
-    usage: Option<AnthropicUsage>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum AnthropicBlock {
-    Text {
-        text: String,
-    },
-    ToolUse {
-        id: String,
-        name: String,
-        #[serde(default)]
-        input: Value,
-    },
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum AnthropicEvent {
-    MessageStart {
-        message: AnthropicMessageStart,
-    },
-    ContentBlockStart {
-        index: u64,
-        content_block: AnthropicBlock,
-    },
-    ContentBlockDelta {
-        index: u64,
-        delta: AnthropicBlockDelta,
-    },
-    MessageDelta {
-        delta: AnthropicMessageEnd,
-        usage: Option<AnthropicUsage>,
-    },
-    MessageStop,
-    Error,
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct AnthropicMessageStart {
-    usage: Option<AnthropicUsage>,
-}
-
-#[derive(Deserialize)]
-struct AnthropicMessageEnd {
-    stop_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum AnthropicBlockDelta {
-    #[serde(rename = "text_delta")]
-    Text { text: String },
-    #[serde(rename = "input_json_delta")]
-    Arguments { partial_json: String },
-    #[serde(other)]
-    Other,
-}
-
-/// Tokens that are written to the provider's cache or read from it are counted separately.
-#[derive(Deserialize)]
-struct AnthropicUsage {
-    #[serde(default)]
-    input_tokens: u64,
-    #[serde(default)]
-    output_tokens: u64,
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-}
-
-impl AnthropicUsage {
-    fn input(&self) -> u64 {
-        let cached = [self.cache_creation_input_tokens, self.cache_read_input_tokens];
-        cached.into_iter().flatten().fold(self.input_tokens, u64::saturating_add)
-    }
 }

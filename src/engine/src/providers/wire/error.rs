@@ -8,5 +8,5 @@ pub enum ReplyError {
     /// It is not what the protocol says. The reason repeats nothing of the answer.
     Malformed(String),
     /// The provider reports an error in its body, or in the middle of a stream.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
 }

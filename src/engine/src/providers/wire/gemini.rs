@@ -11,17 +11,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
+    conversation::sendable,
     error::ReplyError,
     json::{
-        insert_some, parse_argument, parse_body, parse_tool_calls, parse_tools, tool_arguments, with_options,
+        insert_some, own_parts, parse_argument, parse_body, parse_reply, parse_tool_calls, parse_tools,
+        tool_arguments, with_options,
     },
+    loose::{count, items},
     protocol::{CompletionParams, EmbeddingParams, Protocol, WireRequest},
     reply::{CompletionReply, EmbeddingReply, ReplyBuilder},
 };
-use crate::{
-    failure::Error,
-    providers::{refusal::Refusal, url::encode_path},
-};
+use crate::{failure::Error, providers::url::encode_path};
 
 /// The protocol.
 pub struct Gemini;
@@ -41,12 +41,12 @@ impl Protocol for Gemini {
         let system = prompt.messages.iter().filter(|message| message.role == Role::System);
         let system: Vec<Value> = system.map(|message| json!({ "text": message.content })).collect();
         insert_some(&mut body, "systemInstruction", (!system.is_empty()).then(|| json!({ "parts": system })));
-        body.insert("contents".into(), contents(&prompt.messages)?.into());
+        body.insert("contents".into(), contents(&sendable(&prompt.messages))?.into());
         let tools = parse_tools(prompt)?;
         insert_some(
             &mut body,
             "tools",
-            (!tools.is_empty()).then(|| json!([{ "functionDeclarations": tools }])),
+            (!tools.is_empty()).then(|| json!([{ "functionDeclarations": declarations(tools) }])),
         );
         let mut settings = Map::new();
         insert_some(&mut settings, "temperature", prompt.temperature);
@@ -70,21 +70,17 @@ impl Protocol for Gemini {
     }
 
     fn parse_completion(&self, body: &[u8]) -> Result<CompletionReply, ReplyError> {
-        let mut reply = ReplyBuilder::default();
-        let response: GeminiResponse = parse_body(body)?;
-        if response.candidates.is_empty() && response.prompt_feedback.is_none() {
+        let response = parse_reply(body)?;
+        if items(&response, "candidates").is_empty() && !response["promptFeedback"].is_object() {
             return Err(ReplyError::Malformed("an answer without candidates".into()));
         }
-        response.add_to(&mut reply);
+        let mut reply = ReplyBuilder::default();
+        add_response(&mut reply, &response);
         Ok(reply.finish())
     }
 
     fn parse_event(&self, reply: &mut ReplyBuilder, data: &str) -> Result<String, ReplyError> {
-        let response: GeminiResponse = parse_body(data.as_bytes())?;
-        if response.error.is_some() {
-            return Err(ReplyError::Refused(Refusal::of_body(data.as_bytes())));
-        }
-        Ok(response.add_to(reply))
+        Ok(add_response(reply, &parse_reply(data.as_bytes())?))
     }
 
     fn embedding_request(&self, params: &EmbeddingParams<'_>) -> Result<WireRequest, Error> {
@@ -114,6 +110,19 @@ impl Protocol for Gemini {
     }
 }
 
+/// Tools as the protocol has them: name, description and a JSON Schema. `parameters` would be a subset of OpenAPI, which
+/// refuses most of JSON Schema.
+fn declarations(tools: Vec<Map<String, Value>>) -> Vec<Value> {
+    let declaration = |mut tool: Map<String, Value>| {
+        let mut declared = Map::new();
+        insert_some(&mut declared, "name", tool.remove("name"));
+        insert_some(&mut declared, "description", tool.remove("description"));
+        insert_some(&mut declared, "parametersJsonSchema", tool.remove("parameters"));
+        declared.into()
+    };
+    tools.into_iter().map(declaration).collect()
+}
+
 /// `models/NAME`; tuned models have a folder of their own.
 fn model_path(model: &str) -> String {
     if model.contains('/') { model.into() } else { format!("models/{model}") }
@@ -134,10 +143,19 @@ fn contents(messages: &[Message]) -> Result<Vec<Value>, Error> {
         } else if !message.content.is_empty() {
             parts.push(json!({ "text": message.content }));
         }
+        // Signed parts replace what they say.
+        let own = own_parts(message);
+        let is_own = !own.is_empty();
+        if is_own {
+            parts = own;
+        }
         for call in parse_tool_calls(message)? {
             let name = call["function"]["name"].clone();
+            names.insert(call["id"].as_str().unwrap_or_default().into(), name.clone());
+            if is_own {
+                continue;
+            }
             parts.push(json!({ "functionCall": { "name": name, "args": tool_arguments(&call)? } }));
-            names.insert(call["id"].as_str().unwrap_or_default().into(), name);
         }
         let role = if message.role == Role::Assistant { "model" } else { "user" };
         match turns.last_mut() {
@@ -159,92 +177,48 @@ fn finish_reason(reason: &str, calls_tools: bool) -> String {
     .into()
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GeminiResponse {
-    #[serde(default)]
-    candidates: Vec<GeminiCandidate>,
-    prompt_feedback: Option<GeminiPromptFeedback>,
-    usage_metadata: Option<GeminiUsage>,
-    error: Option<Value>,
-}
-
-impl GeminiResponse {
-    /// Adds this part to the reply, and returns its text.
-    fn add_to(self, reply: &mut ReplyBuilder) -> String {
-        let mut text = String::new();
-        if let Some(usage) = self.usage_metadata {
-            reply.input_tokens = Some(usage.prompt_token_count);
-            reply.output_tokens =
-                Some(usage.candidates_token_count.saturating_add(usage.thoughts_token_count));
-        }
-        if self.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some()) {
-            reply.finish_reason = Some("content_filter".into());
-        }
-        let Some(candidate) = self.candidates.into_iter().next() else { return text };
-        for part in candidate.content.unwrap_or_default().parts {
-            if let Some(call) = part.function_call {
-                let index = reply.calls.len() as u64;
-                let partial = reply.call(index);
-                // Some versions of the protocol do not identify calls, but tool results refer to a call.
-                (partial.id, partial.name) = (call.id.unwrap_or_else(|| format!("call_{index}")), call.name);
-                partial.arguments = call.args.unwrap_or_else(|| json!({})).to_string();
-            }
-            text.push_str(part.text.filter(|_| !part.thought).as_deref().unwrap_or_default());
-        }
-        if let Some(reason) = candidate.finish_reason {
-            reply.finish_reason = Some(finish_reason(&reason, !reply.calls.is_empty()));
-        }
-        reply.content.push_str(&text);
-        text
+/// Adds a response, or a part of one, and returns its text.
+fn add_response(reply: &mut ReplyBuilder, response: &Value) -> String {
+    add_usage(reply, &response["usageMetadata"]);
+    if !response["promptFeedback"]["blockReason"].is_null() {
+        reply.finish_reason = Some("content_filter".into());
     }
+    let mut text = String::new();
+    let Some(candidate) = items(response, "candidates").first() else { return text };
+    for part in items(&candidate["content"], "parts") {
+        if part["functionCall"].is_object() {
+            add_call(reply, &part["functionCall"]);
+        }
+        if part["thought"] != true {
+            reply.wants_own |= !part["thoughtSignature"].is_null();
+            reply.own.push((reply.own.len() as u64, part.clone()));
+        }
+        text.push_str(part["text"].as_str().filter(|_| part["thought"] != true).unwrap_or_default());
+    }
+    if let Some(reason) = candidate["finishReason"].as_str() {
+        reply.finish_reason = Some(finish_reason(reason, !reply.calls.is_empty()));
+    }
+    reply.content.push_str(&text);
+    text
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GeminiCandidate {
-    content: Option<GeminiContent>,
-    finish_reason: Option<String>,
+fn add_call(reply: &mut ReplyBuilder, call: &Value) {
+    let index = reply.calls.len() as u64;
+    let partial = reply.call(index);
+    // Some versions of the protocol do not identify calls, but tool results refer to a call.
+    partial.id = call["id"].as_str().map_or_else(|| format!("call_{index}"), str::to_owned);
+    partial.name = call["name"].as_str().unwrap_or_default().into();
+    partial.arguments =
+        if call["args"].is_object() { call["args"].to_string() } else { json!({}).to_string() };
 }
 
-#[derive(Deserialize, Default)]
-struct GeminiContent {
-    #[serde(default)]
-    parts: Vec<GeminiPart>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GeminiPart {
-    text: Option<String>,
-    /// Whether the text is part of the model's reasoning.
-    #[serde(default)]
-    thought: bool,
-    function_call: Option<GeminiFunctionCall>,
-}
-
-#[derive(Deserialize)]
-struct GeminiFunctionCall {
-    id: Option<String>,
-    name: String,
-    args: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GeminiPromptFeedback {
-    block_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GeminiUsage {
-    #[serde(default)]
-    prompt_token_count: u64,
-    #[serde(default)]
-    candidates_token_count: u64,
-    #[serde(default)]
-    thoughts_token_count: u64,
+fn add_usage(reply: &mut ReplyBuilder, usage: &Value) {
+    let sum = |names: &[&str]| {
+        let counts: Vec<u64> = names.iter().filter_map(|name| count(&usage[*name])).collect();
+        (!counts.is_empty()).then(|| counts.into_iter().fold(0, u64::saturating_add))
+    };
+    reply.input_tokens = sum(&["promptTokenCount", "toolUsePromptTokenCount"]).or(reply.input_tokens);
+    reply.output_tokens = sum(&["candidatesTokenCount", "thoughtsTokenCount"]).or(reply.output_tokens);
 }
 
 #[derive(Deserialize)]

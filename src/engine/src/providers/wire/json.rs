@@ -6,20 +6,26 @@ use ragstone_core::provider::{Message, Prompt};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::error::ReplyError;
-use crate::failure::Error;
+use super::{error::ReplyError, loose::mended};
+use crate::{failure::Error, providers::refusal::Refusal};
 
 /// A tool call in OpenAI's format.
 pub fn tool_call(id: &str, name: &str, arguments: &str) -> Value {
     serde_json::json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } })
 }
 
-/// Parses a body. The reason of a failure names a position and repeats nothing of the body.
+/// Parses a body. The reason of a failure gives a position and never quotes the body. A body of another shape may be an
+/// error that the provider reports with a status of success.
 ///
 /// # Errors
-/// [`ReplyError::Malformed`].
+/// [`ReplyError`].
 pub fn parse_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ReplyError> {
-    serde_json::from_slice(body).map_err(|error| {
+    let text = mended(body);
+    serde_json::from_str(&text).map_err(|error| {
+        let reported = serde_json::from_str(&text).ok().as_ref().and_then(Refusal::within);
+        if let Some(refusal) = reported {
+            return ReplyError::Refused(Box::new(refusal));
+        }
         let what = match error.classify() {
             serde_json::error::Category::Data => "JSON of another shape than expected",
             serde_json::error::Category::Eof => "JSON that ends too early",
@@ -27,6 +33,19 @@ pub fn parse_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ReplyError> {
         };
         ReplyError::Malformed(format!("{what}, line {} column {}", error.line(), error.column()))
     })
+}
+
+/// Parses a reply. An error that it reports, whatever its status, is one.
+///
+/// # Errors
+/// [`ReplyError`].
+pub fn parse_reply(body: &[u8]) -> Result<Value, ReplyError> {
+    let reply: Value = parse_body(body)?;
+    match Refusal::within(&reply) {
+        Some(refusal) => Err(ReplyError::Refused(Box::new(refusal))),
+        None if reply.is_object() => Ok(reply),
+        None => Err(ReplyError::Malformed("JSON that is no object".into())),
+    }
 }
 
 /// Parses JSON that the caller passed as an argument.
@@ -41,7 +60,7 @@ pub fn parse_argument<T: DeserializeOwned>(
     serde_json::from_str(json).map_err(|_| Error::Argument(format!("{name}: expected {expected}")))
 }
 
-/// The tools of a prompt: of each the object below `function`.
+/// The tools of a prompt: for each tool the object below `function`.
 ///
 /// # Errors
 /// They are not in OpenAI's format.
@@ -68,6 +87,13 @@ pub fn parse_tool_calls(message: &Message) -> Result<Vec<Value>, Error> {
     }
 }
 
+/// The parts that the provider has asked to have back with this message, which [`ReplyBuilder::own`] collected.
+///
+/// [`ReplyBuilder::own`]: super::reply::ReplyBuilder::own
+pub fn own_parts(message: &Message) -> Vec<Value> {
+    message.own.as_deref().and_then(|own| serde_json::from_str(own).ok()).unwrap_or_default()
+}
+
 /// The arguments of a tool call, which OpenAI's format holds as JSON text.
 ///
 /// # Errors
@@ -79,8 +105,8 @@ pub fn tool_arguments(call: &Value) -> Result<Value, Error> {
     }
 }
 
-/// Members of a request that options may not replace, of all protocols: what is recorded of a call, what its budget is reserved by,
-/// and how its answer is read.
+/// Members of a request, in any protocol, that options may not replace: they determine the record of a call, its budget
+/// reservation, or how its answer is read.
 const FIXED_MEMBERS: [&str; 15] = [
     "model",
     "models",
@@ -105,7 +131,7 @@ const GENERATION_SETTINGS: &str = "generationconfig";
 /// Adds the members of the prompt's options to the body.
 ///
 /// # Errors
-/// The options are not a JSON object, or replace what they may not.
+/// The options are not a JSON object, or replace a fixed member.
 pub fn with_options(mut body: Map<String, Value>, prompt: &Prompt) -> Result<Value, Error> {
     if let Some(json) = &prompt.options {
         let mut options: Map<String, Value> = parse_argument("options", "a JSON object", json)?;
@@ -131,7 +157,7 @@ fn check_options(options: &Map<String, Value>) -> Result<(), Error> {
     }
 }
 
-/// A member's name in lower case without `_`: services take `max_tokens` for `maxTokens`.
+/// A member's name in lower case without `_`, because services accept `max_tokens` for `maxTokens`.
 fn plain_name(name: &str) -> String {
     name.chars().filter(|letter| *letter != '_').flat_map(char::to_lowercase).collect()
 }

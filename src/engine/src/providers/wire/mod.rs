@@ -1,4 +1,4 @@
-//! The wire protocols: our requests as the JSON that each provider reads, and its answers in our terms. No file here opens
+//! The wire protocols: turn requests into the JSON that each provider reads, and parse its answers. No file here opens
 //! a connection.
 
 pub mod protocol;
@@ -8,6 +8,16 @@ pub mod reply;
 pub mod error;
 
 mod json;
+
+mod loose;
+
+mod conversation;
+
+pub mod thoughts;
+
+mod embeddings;
+
+mod openai_reply;
 
 mod openai;
 

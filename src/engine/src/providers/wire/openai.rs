@@ -3,16 +3,18 @@
 
 use ragstone_core::provider::{Message, Role};
 use reqwest::Url;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
+    conversation::sendable,
+    embeddings::EmbeddingList,
     error::ReplyError,
-    json::{insert_some, parse_argument, parse_body, parse_tool_calls, tool_call, with_options},
+    json::{insert_some, own_parts, parse_argument, parse_body, parse_reply, parse_tool_calls, with_options},
+    openai_reply::{completion, event},
     protocol::{CompletionParams, EmbeddingParams, Protocol, WireRequest},
     reply::{CompletionReply, EmbeddingReply, ReplyBuilder},
 };
-use crate::{failure::Error, providers::refusal::Refusal};
+use crate::failure::Error;
 
 /// The protocol.
 pub struct OpenAi;
@@ -33,7 +35,8 @@ impl Protocol for OpenAi {
         let (prompt, dialect) = (params.prompt, OpenAiDialect::of(params.base));
         let mut body = Map::new();
         insert_some(&mut body, "model", Some(prompt.model.as_str()));
-        body.insert("messages".into(), prompt.messages.iter().map(message).collect::<Result<_, _>>()?);
+        let messages = sendable(&prompt.messages);
+        body.insert("messages".into(), messages.iter().map(message).collect::<Result<_, _>>()?);
         insert_some(&mut body, "temperature", prompt.temperature);
         insert_some(&mut body, dialect.max_tokens_member(), prompt.max_tokens);
         insert_some(&mut body, dialect.seed_member(), prompt.seed);
@@ -57,33 +60,7 @@ impl Protocol for OpenAi {
     }
 
     fn parse_completion(&self, body: &[u8]) -> Result<CompletionReply, ReplyError> {
-        let completion: OpenAiCompletion = parse_body(body)?;
-        // Some brokers report an error with status 200.
-        if completion.error.is_some() {
-            return Err(ReplyError::Refused(Refusal::of_body(body)));
-        }
-        let choice = completion
-            .choices
-            .into_iter()
-            .next()
-            .ok_or(ReplyError::Malformed("an answer without choices".into()))?;
-        let refused = choice.message.refusal.filter(|_| choice.message.content.is_none());
-        let tool_calls: Vec<Value> = choice
-            .message
-            .tool_calls
-            .unwrap_or_default()
-            .into_iter()
-            .map(|call| {
-                tool_call(&call.id.unwrap_or_default(), &call.function.name(), &call.function.arguments())
-            })
-            .collect();
-        let finish_reason = match refused {
-            Some(_) => "content_filter".into(),
-            None => finish_reason(choice.finish_reason.unwrap_or_default(), !tool_calls.is_empty()),
-        };
-        let content = refused.or(choice.message.content.map(OpenAiContent::text)).unwrap_or_default();
-        let tokens = completion.usage.map(|usage| (usage.prompt_tokens, usage.completion_tokens));
-        Ok(CompletionReply { content, tool_calls, finish_reason, tokens })
+        completion(parse_reply(body)?)
     }
 
     fn parse_event(&self, reply: &mut ReplyBuilder, data: &str) -> Result<String, ReplyError> {
@@ -91,32 +68,7 @@ impl Protocol for OpenAi {
             reply.done = true;
             return Ok(String::new());
         }
-        let chunk: OpenAiStreamChunk = parse_body(data.as_bytes())?;
-        if chunk.error.is_some() {
-            return Err(ReplyError::Refused(Refusal::of_body(data.as_bytes())));
-        }
-        if let Some(usage) = chunk.usage {
-            reply.input_tokens = Some(usage.prompt_tokens);
-            reply.output_tokens = Some(usage.completion_tokens);
-        }
-        let Some(choice) = chunk.choices.unwrap_or_default().into_iter().next() else {
-            return Ok(String::new());
-        };
-        let delta = choice.delta.unwrap_or_default();
-        for (position, call) in delta.tool_calls.unwrap_or_default().into_iter().enumerate() {
-            let partial = reply.call(call.index.unwrap_or(position as u64));
-            partial.name.push_str(&call.function.name());
-            partial.arguments.push_str(&call.function.arguments());
-            if let Some(id) = call.id {
-                partial.id = id;
-            }
-        }
-        if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
-            reply.finish_reason = Some(finish_reason(reason, !reply.calls.is_empty()));
-        }
-        let text = delta.content.map(OpenAiContent::text).or(delta.refusal).unwrap_or_default();
-        reply.content.push_str(&text);
-        Ok(text)
+        event(reply, parse_reply(data.as_bytes())?)
     }
 
     fn embedding_request(&self, params: &EmbeddingParams<'_>) -> Result<WireRequest, Error> {
@@ -129,22 +81,11 @@ impl Protocol for OpenAi {
     }
 
     fn parse_embeddings(&self, body: &[u8]) -> Result<EmbeddingReply, ReplyError> {
-        let mut list: OpenAiEmbeddings = parse_body(body)?;
-        // Without numbers the order is that of the texts.
-        if list.data.iter().all(|row| row.index.is_some()) {
-            list.data.sort_by_key(|row| row.index);
-            if list.data.iter().enumerate().any(|(position, row)| row.index != Some(position)) {
-                return Err(ReplyError::Malformed(
-                    "embeddings that are not numbered from 0 without gaps".into(),
-                ));
-            }
-        }
-        let tokens = list.usage.map(|usage| usage.prompt_tokens);
-        Ok(EmbeddingReply { vectors: list.data.into_iter().map(|row| row.embedding).collect(), tokens })
+        parse_body::<EmbeddingList>(body)?.into_reply()
     }
 }
 
-/// Hosts that differ in the names of parameters. All others accept the names that OpenAI introduced first.
+/// Hosts that use other parameter names. All other hosts accept the names that OpenAI introduced first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum OpenAiDialect {
     OpenAi,
@@ -187,6 +128,9 @@ fn message(message: &Message) -> Result<Value, Error> {
         Value::Null
     };
     members.insert("content".into(), content);
+    if let Some(Value::Object(own)) = own_parts(message).into_iter().next().filter(|_| !calls.is_empty()) {
+        members.extend(own);
+    }
     insert_some(&mut members, "tool_calls", (!calls.is_empty()).then_some(calls));
     insert_some(&mut members, "tool_call_id", message.tool_call_id.as_deref());
     Ok(members.into())
@@ -199,119 +143,4 @@ fn role(role: Role) -> &'static str {
         Role::Assistant => "assistant",
         Role::Tool => "tool",
     }
-}
-
-fn finish_reason(reason: String, calls_tools: bool) -> String {
-    match reason.as_str() {
-        "function_call" => "tool_calls".into(),
-        "" if calls_tools => "tool_calls".into(),
-        "" | "eos" | "end_turn" => "stop".into(),
-        "model_length" | "max_tokens" => "length".into(),
-        _ => reason,
-    }
-}
-
-#[derive(Deserialize)]
-struct OpenAiCompletion {
-    #[serde(default)]
-    choices: Vec<OpenAiChoice>,
-    error: Option<Value>,
-    usage: Option<OpenAiUsage>,
-}
-
-#[derive(Deserialize)]
-struct OpenAiChoice {
-    message: OpenAiMessage,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-struct OpenAiMessage {
-    content: Option<OpenAiContent>,
-    refusal: Option<String>,
-    tool_calls: Option<Vec<OpenAiToolCall>>,
-}
-
-/// Text, or a list of parts some of which are text (Mistral's reasoning models).
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OpenAiContent {
-    Text(String),
-    Parts(Vec<OpenAiContentPart>),
-}
-
-#[derive(Deserialize)]
-struct OpenAiContentPart {
-    text: Option<String>,
-}
-
-impl OpenAiContent {
-    fn text(self) -> String {
-        match self {
-            Self::Text(text) => text,
-            Self::Parts(parts) => parts.into_iter().filter_map(|part| part.text).collect(),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct OpenAiToolCall {
-    index: Option<u64>,
-    id: Option<String>,
-    #[serde(default)]
-    function: OpenAiFunction,
-}
-
-#[derive(Deserialize, Default)]
-struct OpenAiFunction {
-    name: Option<String>,
-    arguments: Option<Value>,
-}
-
-impl OpenAiFunction {
-    fn name(&self) -> String {
-        self.name.clone().unwrap_or_default()
-    }
-
-    /// JSON text; some send the object itself.
-    fn arguments(&self) -> String {
-        match &self.arguments {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(object) => object.to_string(),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct OpenAiStreamChunk {
-    choices: Option<Vec<OpenAiStreamChoice>>,
-    usage: Option<OpenAiUsage>,
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct OpenAiStreamChoice {
-    delta: Option<OpenAiMessage>,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct OpenAiUsage {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-}
-
-#[derive(Deserialize)]
-struct OpenAiEmbeddings {
-    data: Vec<OpenAiEmbedding>,
-    usage: Option<OpenAiUsage>,
-}
-
-#[derive(Deserialize)]
-struct OpenAiEmbedding {
-    index: Option<usize>,
-    embedding: Vec<f32>,
 }

@@ -1,4 +1,4 @@
-//! The trait that each protocol implements, and what a request is made of.
+//! The trait that each protocol implements, and the types of its requests.
 
 use ragstone_core::{protocol::Kind, provider::Prompt};
 use reqwest::Url;
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::failure::Error;
 
-/// One of the protocols that providers speak.
+/// A protocol of providers.
 pub trait Protocol: Sync {
     /// Its name in the server's option `protocol`.
     fn name(&self) -> &'static str;
@@ -41,7 +41,7 @@ pub trait Protocol: Sync {
     /// The answer of a language model that was not streamed.
     ///
     /// # Errors
-    /// It is not what the protocol says.
+    /// The body does not follow the protocol.
     fn parse_completion(&self, _body: &[u8]) -> Result<CompletionReply, ReplyError> {
         Err(ReplyError::Malformed("an answer of a language model".into()))
     }
@@ -49,12 +49,12 @@ pub trait Protocol: Sync {
     /// Adds one event of a streamed answer, and returns the text that it adds.
     ///
     /// # Errors
-    /// It is not what the protocol says, or the provider reports an error.
+    /// The event does not follow the protocol, or the provider reports an error.
     fn parse_event(&self, _reply: &mut ReplyBuilder, _data: &str) -> Result<String, ReplyError> {
         Err(ReplyError::Malformed("an event".into()))
     }
 
-    /// The request that embeds texts, at most as many as the limits of the target say.
+    /// The request that embeds texts. The caller respects the target's limit on the number of texts.
     ///
     /// # Errors
     /// The protocol has no embeddings.
@@ -65,7 +65,7 @@ pub trait Protocol: Sync {
     /// The embeddings in the order of the texts.
     ///
     /// # Errors
-    /// The answer is not what the protocol says.
+    /// The answer does not follow the protocol.
     fn parse_embeddings(&self, _body: &[u8]) -> Result<EmbeddingReply, ReplyError> {
         Err(ReplyError::Malformed("embeddings".into()))
     }
@@ -86,7 +86,7 @@ pub trait Protocol: Sync {
     /// Scores, each with the position of its document in the request.
     ///
     /// # Errors
-    /// The answer is not what the protocol says.
+    /// The answer does not follow the protocol.
     fn parse_scores(&self, _body: &[u8]) -> Result<Vec<(usize, f64)>, ReplyError> {
         Err(ReplyError::Malformed("scores".into()))
     }
@@ -96,9 +96,9 @@ fn unsupported(protocol: &str, what: &str) -> Error {
     Error::Argument(format!("protocol {protocol} has no {what}"))
 }
 
-/// What a language model is asked.
+/// The parameters of a request to a language model.
 pub struct CompletionParams<'a> {
-    /// The provider's address: some hosts have a dialect of their own.
+    /// The provider's address: some hosts have their own dialect.
     pub base: &'a Url,
     /// The prompt.
     pub prompt: &'a Prompt,
@@ -106,9 +106,9 @@ pub struct CompletionParams<'a> {
     pub stream: bool,
 }
 
-/// What an embedding model is asked.
+/// The parameters of a request to an embedding model.
 pub struct EmbeddingParams<'a> {
-    /// The provider's address: some hosts have a dialect of their own.
+    /// The provider's address: some hosts have their own dialect.
     pub base: &'a Url,
     /// The provider's name of the model.
     pub model: &'a str,

@@ -1,4 +1,6 @@
-//! What is sent, and answers as the providers' documentation shows them.
+//! The requests that are sent, and answers from the providers' documentation.
+
+mod odd;
 
 use ragstone_core::{
     protocol::Kind,
@@ -12,7 +14,7 @@ use super::{
     json::tool_call,
     of,
     protocol::{CompletionParams, EmbeddingParams, WireRequest},
-    reply::{CompletionReply, EmbeddingReply, ReplyBuilder},
+    reply::{CompletionReply, EmbeddingReply, ReplyBuilder, ReportedTokens},
 };
 
 const WEATHER: &str =
@@ -50,7 +52,7 @@ fn completed(wire: Wire, body: &str) -> CompletionReply {
     of(wire).parse_completion(body.as_bytes()).unwrap()
 }
 
-/// The pieces of a stream, and its whole.
+/// The pieces of a stream, and the whole answer.
 fn streamed(wire: Wire, events: &[&str]) -> (Vec<String>, CompletionReply) {
     let mut builder = ReplyBuilder::default();
     let pieces = events.iter().map(|data| of(wire).parse_event(&mut builder, data).unwrap());
@@ -62,7 +64,7 @@ fn reply(content: &str, finish_reason: &str, tokens: (u64, u64)) -> CompletionRe
     CompletionReply {
         content: content.into(),
         finish_reason: finish_reason.into(),
-        tokens: Some(tokens),
+        tokens: ReportedTokens { input: Some(tokens.0), output: Some(tokens.1) },
         ..CompletionReply::default()
     }
 }
@@ -131,7 +133,7 @@ fn openai_answers() {
     let refused = r#"{"choices":[{"message":{"content":null,"refusal":"No."},"finish_reason":"stop"}]}"#;
     assert_eq!(
         completed(Wire::OpenAi, refused),
-        CompletionReply { tokens: None, ..reply("No.", "content_filter", (0, 0)) }
+        CompletionReply { tokens: ReportedTokens::default(), ..reply("No.", "content_filter", (0, 0)) }
     );
     let error = of(Wire::OpenAi)
         .parse_completion(br#"{"error":{"message":"Provider returned error","code":"rate_limited"}}"#);
@@ -139,7 +141,7 @@ fn openai_answers() {
     let parts = r#"{"choices":[{"message":{"content":[{"type":"thinking","thinking":[]},{"type":"text","text":"Hi"}]},"finish_reason":"model_length"}]}"#;
     assert_eq!(
         completed(Wire::OpenAi, parts),
-        CompletionReply { tokens: None, ..reply("Hi", "length", (0, 0)) }
+        CompletionReply { tokens: ReportedTokens::default(), ..reply("Hi", "length", (0, 0)) }
     );
 }
 
@@ -219,7 +221,7 @@ fn anthropic_answers() {
         "input":{"city":"Oslo"}}],"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":2}}"#;
     let called = vec![tool_call("toolu_1", "weather", r#"{"city":"Oslo"}"#)];
     assert_eq!(
-        completed(Wire::Anthropic, body),
+        CompletionReply { own: None, ..completed(Wire::Anthropic, body) },
         CompletionReply { tool_calls: called, ..reply("", "tool_calls", (1, 2)) }
     );
 }
@@ -265,7 +267,7 @@ fn gemini_is_asked() {
             { "role": "model", "parts": [{ "functionCall": { "name": "weather", "args": { "city": "Oslo" } } }] },
             { "role": "user", "parts": [{ "functionResponse": { "name": "weather", "response": { "result": "rain" } } }] },
         ],
-        "tools": [{ "functionDeclarations": [{ "name": "weather", "description": "d", "parameters": { "type": "object" } }] }],
+        "tools": [{ "functionDeclarations": [{ "name": "weather", "description": "d", "parametersJsonSchema": { "type": "object" } }] }],
         "generationConfig": {
             "temperature": 0.5, "maxOutputTokens": 9, "seed": 1, "stopSequences": ["END"], "topK": 4,
             "responseMimeType": "application/json", "responseJsonSchema": { "type": "object" },
@@ -282,7 +284,13 @@ fn gemini_answers_and_streams() {
         "usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":2,"thoughtsTokenCount":3,"totalTokenCount":9},"modelVersion":"gemini-2.5-flash"}"#;
     assert_eq!(completed(Wire::Gemini, body), reply("Hi", "length", (4, 5)));
     let blocked = r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":4,"totalTokenCount":4}}"#;
-    assert_eq!(completed(Wire::Gemini, blocked), reply("", "content_filter", (4, 0)));
+    assert_eq!(
+        completed(Wire::Gemini, blocked),
+        CompletionReply {
+            tokens: ReportedTokens { input: Some(4), output: None },
+            ..reply("", "content_filter", (0, 0))
+        }
+    );
     let (pieces, whole) = streamed(
         Wire::Gemini,
         &[

@@ -22,7 +22,7 @@ impl QueueEntry for Text {
 
 const LIMITS: BatchLimits = BatchLimits { tokens: 512, texts: 8 };
 
-/// The time of a token, so that a full batch takes about 50 ms.
+/// The time that a token takes; a full batch then takes about 50 ms.
 const TOKEN: Duration = Duration::from_micros(100);
 
 fn client(role: u32, connection: u64) -> Client {
@@ -54,7 +54,7 @@ fn run(queue: &mut FairQueue<Text>) -> Vec<Text> {
     texts
 }
 
-/// Tokens that were run, by what `of` says of a text.
+/// Tokens that were run, grouped by the key that `of` returns for a text.
 fn tokens_by<K: Ord>(batches: &[Vec<Text>], of: impl Fn(&Text) -> K) -> BTreeMap<K, usize> {
     let mut tokens = BTreeMap::new();
     batches.iter().flatten().for_each(|text| *tokens.entry(of(text)).or_default() += text.tokens);
@@ -195,7 +195,7 @@ fn single_texts_of_one_role_leave_the_bulk_of_others_its_share() {
     fill(&mut queue, 2, 9, 2000, 100);
     let mut batches = Vec::new();
     for _ in 0..400 {
-        // Six sessions that ask again as soon as they have their answer.
+        // Six sessions that send the next query as soon as they have their answer.
         for connection in 1..=6 {
             if !queue.iter().any(|text| text.connection == connection) {
                 push(&mut queue, 1, connection, Lane::Query, 40);
@@ -221,7 +221,7 @@ fn single_texts_of_a_role_leave_its_own_bulk_a_share() {
         }
         batches.push(run(&mut queue));
     }
-    // Each of seven sessions has the same, and the six have a head start.
+    // Seven sessions have equal shares, and the six have a head start.
     let tokens = tokens_by(&batches, |text| text.connection);
     let head_start = (HEAD_START.as_micros() / TOKEN.as_micros()) as usize;
     assert!(tokens[&9] + head_start + LIMITS.tokens >= tokens[&1], "{tokens:?}");
@@ -234,7 +234,7 @@ fn a_query_now_and_then_waits_for_no_bulk() {
     fill(&mut queue, 2, 2, 2000, 100);
     for _ in 0..100 {
         run(&mut queue);
-        // Of a role that fills, and of another.
+        // A role that also has bulk texts, and a role that has none.
         for role in [1, 3] {
             push(&mut queue, role, 7, Lane::Query, 10);
             assert_eq!(lengths(&run(&mut queue)), [10]);

@@ -1,4 +1,4 @@
-//! What a model or a tool answered: its message, tokens, model and error, in each of LangChain's serialisations.
+//! The answer of a model or tool: its message, tokens, model and error, in each of LangChain's serialisations.
 
 use super::super::attributes::AttributeWriter;
 use super::super::fields::tokens_of;
@@ -7,7 +7,7 @@ use super::super::step::StepDraft;
 use super::super::text_span::TextSpan;
 use super::nodes::inner;
 
-/// Tokens and model of a model's answer.
+/// Reads tokens and model of a model's answer.
 pub fn usage(
     writer: &mut AttributeWriter<'_>,
     json: &JsonIndex,
@@ -36,7 +36,7 @@ pub fn usage(
     draft.model = model.map_or(draft.model, |model| writer.text(json, model));
 }
 
-/// The message in a model's output, in any of its serialisations.
+/// The message in a model's output, in any serialisation.
 fn answer(json: &JsonIndex, log: &[u8], output: u32) -> Option<u32> {
     let mut message = output;
     if let Some(generations) = json.get(log, output, b"generations") {
@@ -47,7 +47,7 @@ fn answer(json: &JsonIndex, log: &[u8], output: u32) -> Option<u32> {
     Some(json.get(log, message, b"kwargs").unwrap_or(message))
 }
 
-/// The text of a piece of an answer that is streamed.
+/// The text of a piece of a streamed answer.
 pub fn piece_text(json: &JsonIndex, log: &[u8], piece: u32) -> Option<TextSpan> {
     let message = json.get(log, piece, b"kwargs").unwrap_or(piece);
     let text = json.get(log, message, b"content").unwrap_or(message);

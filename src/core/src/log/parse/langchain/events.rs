@@ -2,7 +2,8 @@
 //! (`langchain_core.runnables.schema`).
 
 use super::super::attributes::AttributeWriter;
-use super::super::field_names::{Column, FieldNames};
+use super::super::field_names::FieldNames;
+use super::super::field_place::Column;
 use super::super::json_index::{JsonIndex, NodeKind};
 use super::super::jsonb_source::JsonbSource;
 use super::super::step::{LogFormat, Sink, StepDraft, StepKind, StepStatus};
@@ -12,11 +13,11 @@ use super::answer::{error_text, piece_text, usage};
 use super::nodes::{duration_between, inner, is_empty, outer};
 use std::collections::HashMap;
 
-/// Steps that have begun, by their ids.
+/// Steps that have begun and not ended, by id.
 #[derive(Default)]
 pub struct OpenSteps<'c> {
     open: HashMap<&'c [u8], OpenStep>,
-    /// For those that never end.
+    /// Reused to read the beginnings of steps that never end.
     json: JsonIndex,
 }
 
@@ -29,22 +30,22 @@ struct OpenStep {
     parent: TextSpan,
     name: TextSpan,
     started_us: Option<i64>,
-    /// JSON.
+    /// Input, JSON.
     input: TextSpan,
-    /// How many pieces of the answer came.
+    /// Number of pieces of the answer.
     pieces: i64,
-    /// Their texts, with escapes.
+    /// The texts of the pieces, with escapes.
     texts: Vec<TextSpan>,
 }
 
-/// What an event says of its step.
+/// The phase of its step that an event reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Start,
     Piece,
     End,
     Error,
-    /// Something beside the step's beginning and end.
+    /// Any other event within the step.
     Other,
 }
 
@@ -65,7 +66,7 @@ struct LangChainEvent {
 }
 
 impl<'c> OpenSteps<'c> {
-    /// Takes an event; gives a step where it ends one.
+    /// Reads an event. If the event ends a step, passes the step to `sink`.
     #[allow(clippy::too_many_arguments, reason = "all of them belong to the one event")]
     pub fn event(
         &mut self,
@@ -84,18 +85,20 @@ impl<'c> OpenSteps<'c> {
         let key = event.id.map_or(&[][..], |id| json.source(log, id));
         match phase {
             Phase::Start => {
-                let mut open = self.begin(writer, json, &event);
-                open.line = known.line;
-                open.whole = outer(json, log, object);
-                open.started_us = event.moment.or(known.started_us);
+                let open = self.begin(writer, json, object, &event, known);
                 writer.clear();
-                // An id that was used before: what it stood for goes on without an end.
+                // The id was used before: the earlier step never ended.
                 if let Some(lost) = self.open.insert(key, open) {
-                    self.unended(writer, lost, sink);
+                    self.unended(writer, names, lost, sink);
                 }
             }
             Phase::Piece => {
                 writer.clear();
+                if !self.open.contains_key(key) {
+                    // The log begins in the middle of the answer.
+                    let open = self.begin(writer, json, object, &event, known);
+                    self.open.insert(key, open);
+                }
                 if let Some(open) = self.open.get_mut(key) {
                     open.pieces += 1;
                     open.texts.extend(event.piece.and_then(|piece| piece_text(json, log, piece)));
@@ -113,19 +116,72 @@ impl<'c> OpenSteps<'c> {
         }
     }
 
-    /// Gives what was begun and never ended, in the order of the log.
-    pub fn finish(&mut self, writer: &mut AttributeWriter<'c>, sink: &mut impl Sink) {
+    /// Reads a task of LangGraph's stream mode `debug`: its beginning, or its result, which passes the step to `sink`. These
+    /// streams do not name their run.
+    #[allow(clippy::too_many_arguments, reason = "all of them belong to the one task")]
+    pub fn task(
+        &mut self,
+        writer: &mut AttributeWriter<'c>,
+        names: &FieldNames,
+        json: &JsonIndex,
+        object: u32,
+        payload: u32,
+        known: StepDraft,
+        sink: &mut impl Sink,
+    ) {
+        let log = writer.log;
+        let get = |name: &[u8]| json.get(log, payload, name).filter(|value| !is_empty(json, *value));
+        let given = |name: &[u8]| get(name).filter(|value| json.node(*value).kind != NodeKind::Null);
+        let time = json.get(log, object, b"timestamp");
+        let event = LangChainEvent {
+            id: given(b"id"),
+            name: given(b"name"),
+            moment: time.and_then(|time| moment(json.source(log, time), writer.zone)),
+            input: given(b"input"),
+            output: given(b"result"),
+            error: given(b"error"),
+            ..LangChainEvent::default()
+        };
+        let key = event.id.map_or(&[][..], |id| json.source(log, id));
+        if json.get(log, payload, b"result").or(json.get(log, payload, b"error")).is_none() {
+            let open = OpenStep { run: TextSpan::NONE, ..self.begin(writer, json, object, &event, known) };
+            if let Some(lost) = self.open.insert(key, open) {
+                self.unended(writer, names, lost, sink);
+            }
+            return;
+        }
+        let open = self.open.remove(key).unwrap_or_default();
+        let mut draft = self.ended(writer, json, &event, b"chain", &open, known);
+        draft.run = TextSpan::NONE;
+        if let Some(interrupts) = get(b"interrupts") {
+            writer.member(own_key("interrupts"), JsonbSource::Node(interrupts));
+        }
+        draft.emit(writer, json, outer(json, log, object), sink);
+    }
+
+    /// Passes the steps that began and never ended to `sink`, in the order of the log.
+    pub fn finish(&mut self, writer: &mut AttributeWriter<'c>, names: &FieldNames, sink: &mut impl Sink) {
         let mut open: Vec<OpenStep> = self.open.drain().map(|(_, open)| open).collect();
         open.sort_unstable_by_key(|open| (open.line, open.whole.start()));
         for lost in open {
-            self.unended(writer, lost, sink);
+            self.unended(writer, names, lost, sink);
         }
     }
 
-    fn begin(&self, writer: &mut AttributeWriter<'c>, json: &JsonIndex, event: &LangChainEvent) -> OpenStep {
+    fn begin(
+        &self,
+        writer: &AttributeWriter<'c>,
+        json: &JsonIndex,
+        object: u32,
+        event: &LangChainEvent,
+        known: StepDraft,
+    ) -> OpenStep {
         let log = writer.log;
         let place = |node: Option<u32>| node.map_or(TextSpan::NONE, |node| inner(json, node));
         OpenStep {
+            line: known.line,
+            whole: outer(json, log, object),
+            started_us: event.moment.or(known.started_us),
             run: self.run_of(json, log, event),
             parent: place(event.parent),
             name: place(event.name),
@@ -134,7 +190,7 @@ impl<'c> OpenSteps<'c> {
         }
     }
 
-    /// The run that a step belongs to: that of the outermost step around it.
+    /// The run of a step: that of the outermost enclosing step.
     fn run_of(&self, json: &JsonIndex, log: &[u8], event: &LangChainEvent) -> TextSpan {
         let around = event.parent.and_then(|parent| self.open.get(json.source(log, parent)));
         match (event.root, around) {
@@ -186,7 +242,7 @@ impl<'c> OpenSteps<'c> {
         draft
     }
 
-    /// An event that is a step by itself, within the step whose id it has.
+    /// A step from an event that neither begins nor ends one. Its parent is the step with its id.
     fn other(
         &self,
         writer: &mut AttributeWriter<'c>,
@@ -207,13 +263,19 @@ impl<'c> OpenSteps<'c> {
         }
     }
 
-    /// Reads a beginning again, for all that it says.
-    fn unended(&mut self, writer: &mut AttributeWriter<'c>, open: OpenStep, sink: &mut impl Sink) {
+    /// Reads the beginning of a step again, with all of its fields.
+    fn unended(
+        &mut self,
+        writer: &mut AttributeWriter<'c>,
+        names: &FieldNames,
+        open: OpenStep,
+        sink: &mut impl Sink,
+    ) {
         let log = writer.log;
         let mut json = std::mem::take(&mut self.json);
         writer.clear();
         if json.read(&log[..open.whole.end()], open.whole.start()).is_ok() {
-            let event = LangChainEvent::read(writer, &FieldNames::new(), &json, 0, true);
+            let event = LangChainEvent::read(writer, names, &json, 0, true);
             let name = json.get(log, 0, b"event");
             let component = name.map_or(&[][..], |name| phase(json.source(log, name)).0);
             let known = StepDraft { line: open.line, ..StepDraft::default() };
@@ -226,7 +288,7 @@ impl<'c> OpenSteps<'c> {
 }
 
 impl LangChainEvent {
-    /// Reads an event; what is no column becomes an attribute where `keep` says so.
+    /// Reads an event. With `keep`, members without a column become attributes.
     fn read(
         writer: &mut AttributeWriter<'_>,
         names: &FieldNames,
@@ -260,8 +322,8 @@ impl LangChainEvent {
                     if name == b"metadata" {
                         event.metadata = Some(value);
                     }
-                    let is_time = names.find(name).is_some_and(|name| name.column == Column::Started);
-                    let time = if is_time { moment(json.source(log, value)) } else { None };
+                    let is_time = names.find(name).is_some_and(|place| place.column == Column::Started);
+                    let time = if is_time { moment(json.source(log, value), writer.zone) } else { None };
                     event.moment = event.moment.or(time);
                     if keep && time.is_none() && !is_empty(json, value) {
                         let key = writer.text(json, key);
@@ -290,7 +352,7 @@ impl LangChainEvent {
     }
 }
 
-/// `on_chat_model_start`: what it is about, and what happened.
+/// Splits a name such as `on_chat_model_start` into the component and the phase.
 fn phase(event: &[u8]) -> (&[u8], Phase) {
     let name = event.strip_prefix(b"on_").unwrap_or(event);
     if name == b"llm_new_token" {
@@ -306,7 +368,7 @@ fn phase(event: &[u8]) -> (&[u8], Phase) {
     (name, Phase::Other)
 }
 
-/// The pieces of an answer that has no other end.
+/// The text of the pieces, for an answer without an end.
 fn pieces(writer: &mut AttributeWriter<'_>, open: &OpenStep) -> TextSpan {
     if open.texts.is_empty() {
         return TextSpan::NONE;

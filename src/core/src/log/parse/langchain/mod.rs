@@ -1,5 +1,5 @@
-//! LangChain and LangGraph: the events of `astream_events` and of callbacks, of which two make a step, and the runs of tracers,
-//! of which each is one.
+//! LangChain and LangGraph: events of `astream_events` and of callbacks, two of which make a step, and runs of tracers,
+//! each of which is a step.
 
 mod answer;
 mod events;

@@ -1,15 +1,15 @@
-//! Values of a document as ranges of the log, and times that they hold.
+//! The values of a document as ranges of the log, and the times in them.
 
 use super::super::json_index::{JsonIndex, NodeKind};
 use super::super::text_span::TextSpan;
 
-/// Milliseconds from a start to an end, both microseconds since 1970.
+/// Milliseconds from start to end, which are both in microseconds since 1970.
 pub fn duration_between(start: Option<i64>, end: Option<i64>) -> Option<f64> {
     let (start, end) = start.zip(end)?;
     (end >= start).then(|| (end - start) as f64 / 1000.0)
 }
 
-/// Whether a value is an empty object or array.
+/// True if a value is an empty object or array.
 pub fn is_empty(json: &JsonIndex, value: u32) -> bool {
     let node = json.node(value);
     matches!(node.kind, NodeKind::Object | NodeKind::Array) && node.next == value + 1

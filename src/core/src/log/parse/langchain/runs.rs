@@ -1,4 +1,4 @@
-//! Runs of tracers, each of which is one step (`langsmith.schemas.RunBase`).
+//! Runs of tracers, each of which is a step (`langsmith.schemas.RunBase`).
 
 use super::super::attributes::AttributeWriter;
 use super::super::fields::{amount, count};
@@ -10,7 +10,7 @@ use super::super::time::moment;
 use super::answer::{error_text, usage};
 use super::nodes::{duration_between, inner, is_empty, outer};
 
-/// The members of a run that are no columns by themselves, as nodes.
+/// The members of a run that do not map to one column, as nodes.
 #[derive(Debug, Default)]
 struct TracerRun {
     ended_us: Option<i64>,
@@ -20,7 +20,7 @@ struct TracerRun {
     order: Option<u32>,
 }
 
-/// Hands over a run of a tracer, and the runs within it.
+/// Passes a run of a tracer, and the runs within it, to the sink.
 pub fn run(
     writer: &mut AttributeWriter<'_>,
     json: &JsonIndex,
@@ -44,7 +44,7 @@ pub fn run(
         let metadata = run.extra.and_then(|extra| json.get(log, extra, b"metadata"));
         usage(writer, json, run.output, metadata, &mut draft);
     } else if draft.kind == Some(StepKind::Custom) {
-        // These are sums over the runs within, which have them themselves.
+        // These are sums over the inner runs, which have their own values.
         (draft.input_tokens, draft.output_tokens, draft.cost) = (None, None, None);
     }
     let of_run = StepDraft { run: draft.run, ..known };
@@ -55,7 +55,7 @@ pub fn run(
 }
 
 impl TracerRun {
-    /// Reads the members of a run: columns into `draft`, the others as attributes.
+    /// Reads the members of a run: columns into `draft`, other members as attributes.
     fn read(writer: &mut AttributeWriter<'_>, json: &JsonIndex, object: u32, draft: &mut StepDraft) -> Self {
         let log = writer.log;
         let mut run = Self::default();
@@ -68,8 +68,8 @@ impl TracerRun {
                 b"parent_run_id" => draft.parent = inner(json, value),
                 b"trace_id" => draft.run = inner(json, value),
                 b"name" => draft.name = writer.text(json, value),
-                b"start_time" => draft.started_us = moment(json.source(log, value)),
-                b"end_time" => run.ended_us = moment(json.source(log, value)),
+                b"start_time" => draft.started_us = moment(json.source(log, value), writer.zone),
+                b"end_time" => run.ended_us = moment(json.source(log, value), writer.zone),
                 b"inputs" => draft.input = JsonbSource::Node(value),
                 b"outputs" => {
                     run.output = Some(value);
@@ -98,7 +98,7 @@ impl TracerRun {
     }
 }
 
-/// The first id of `20260503T093000125000Z<id>.20260503T…Z<id>`.
+/// The first id in `20260503T093000125000Z<id>.20260503T…Z<id>`.
 fn root_of(log: &[u8], order: TextSpan) -> TextSpan {
     let text = &log[order.start()..order.end()];
     let end = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
