@@ -239,6 +239,8 @@ COMMENT ON FUNCTION rag._text("any") IS 'internal: a value as text, by the outpu
 COMMENT ON FUNCTION rag._follow_drops() IS 'internal: event trigger that notices dropped columns of sources';
 COMMENT ON FUNCTION rag.wait_until_current(name, interval) IS
 'wait until everything committed to a collection''s source is searchable; returns false if the timeout is over first';
+COMMENT ON FUNCTION rag.wait_for_migration(name, interval) IS
+'wait until the new version of a collection, made by rag.alter_collection, is searched; returns false if the timeout is over first';
 COMMENT ON FUNCTION rag.retry_failed(name) IS 'retry the failed rows of a collection; returns their number';
 COMMENT ON FUNCTION rag.alter_collection(name, text, integer, integer, regconfig, boolean, boolean) IS
 'change the model, the chunks or the analysis of words of a collection, which stays searchable meanwhile';

@@ -33,8 +33,8 @@ fn _capture(call: FunctionCall<'_>) {
 #[pg_extern(sql = "
 CREATE FUNCTION rag.\"_follow_ddl\"() RETURNS event_trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
-fn _follow_ddl(_call: FunctionCall<'_>) {
-    ddl::follow_ddl();
+fn _follow_ddl(call: FunctionCall<'_>) {
+    ddl::follow_ddl(call.row_effect());
 }
 
 #[pg_extern(sql = "
@@ -86,6 +86,14 @@ fn wait_until_current(collection: Option<Name>, timeout: default!(Option<Interva
     let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
     version::check();
     or_raise(wait::wait(&collection.0, timeout))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn wait_for_migration(collection: Option<Name>, timeout: default!(Option<Interval>, "NULL")) -> bool {
+    let collection = or_raise(given(collection, "collection"));
+    let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
+    version::check();
+    or_raise(wait::wait_for_migration(&collection.0, timeout))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -161,6 +169,7 @@ extension_sql_file!(
         _follow_drops,
         _follow_rewrites,
         _follow_names,
+        wait_for_migration,
         wait_until_current,
         retry_failed,
         alter_collection,

@@ -57,6 +57,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("rollback_migration", "name", "'c'"),
     ("retry_failed", "collection", "'c'"),
     ("wait_until_current", "collection", "'c'"),
+    ("wait_for_migration", "collection", "'c'"),
     ("create_agent", "model", "'local/extractive'"),
     ("parse_log", "content", "'level=info msg=x'"),
     ("import_log", "content", "'level=info msg=x'"),

@@ -2,7 +2,7 @@
 //! the user's command fail.
 
 use crate::collections::capture::configurations;
-use crate::collections::capture::follow::{follow, restored_by, sources};
+use crate::collections::capture::follow::{Followed, follow, restored_by, sources};
 use crate::collections::capture::own_ddl;
 use crate::collections::capture::rewritten;
 use crate::collections::catalog::collection::{Collection, Sync};
@@ -10,14 +10,15 @@ use crate::collections::queue;
 use pgrx::{PgLogLevel, pg_sys};
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::event_trigger::RowEffect;
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
 /// Adapts collections to the command that has just ended.
-pub fn follow_ddl() {
-    without_failing(follow_commands);
+pub fn follow_ddl(effect: RowEffect) {
+    without_failing(|| follow_commands(effect));
     without_failing(configurations::follow);
 }
 
@@ -53,7 +54,7 @@ fn without_failing(work: impl FnOnce() -> Result<()>) {
     }
 }
 
-fn follow_commands() -> Result<()> {
+fn follow_commands(effect: RowEffect) -> Result<()> {
     let rows = run(include_str!("../../../sql/queries/commands.sql"), &[])?;
     let (mut redefined, mut added_to) = (Vec::new(), Vec::new());
     let mut rewritten = rewritten::take();
@@ -67,7 +68,13 @@ fn follow_commands() -> Result<()> {
     let known: Vec<_> = known.collect();
     let of_rewritten = if rewritten.is_empty() { Vec::new() } else { sources(&rewritten)? };
     let known_ids: Vec<_> = known.iter().map(|collection| collection.id).collect();
-    follow_all(known.into_iter().chain(restored));
+    let followed = match effect {
+        RowEffect::Any => Followed::AnyRows,
+        RowEffect::None => Followed::SameRows { empty: &[] },
+        RowEffect::NewTable => Followed::SameRows { empty: &redefined },
+    };
+    follow_all(known, followed);
+    follow_all(restored, Followed::AnyRows);
     let follows =
         |collection: &&Collection| collection.sync != Sync::Manual && known_ids.contains(&collection.id);
     for collection in of_rewritten.iter().filter(follows) {
@@ -88,7 +95,8 @@ fn follow_dropped_columns() -> Result<()> {
     let rows = run(include_str!("../../../sql/queries/dropped_columns.sql"), &[])?;
     let tables: Vec<_> = (0..rows.count).filter_map(|row| rows.oid(row, 0)).collect();
     if !tables.is_empty() {
-        follow_all(sources(&tables)?.into_iter().filter(|collection| !collection.is_restoring()));
+        let found = sources(&tables)?.into_iter().filter(|collection| !collection.is_restoring());
+        follow_all(found, Followed::SameRows { empty: &[] });
     }
     Ok(())
 }
@@ -100,9 +108,9 @@ fn follow_dropped_partitions(role: pg_sys::Oid) -> Result<()> {
     (0..found.count).filter_map(|row| found.int8(row, 0)).try_for_each(queue::append_all)
 }
 
-fn follow_all(collections: impl Iterator<Item = Collection>) {
+fn follow_all(collections: impl IntoIterator<Item = Collection>, followed: Followed<'_>) {
     for mut collection in collections {
-        if let Err(error) = in_subtransaction(|| connect(|| follow(&mut collection))) {
+        if let Err(error) = in_subtransaction(|| connect(|| follow(&mut collection, followed))) {
             warn(&format!("collection \"{}\" could not follow this command", collection.name), &error);
         }
     }

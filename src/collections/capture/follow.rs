@@ -17,10 +17,23 @@ use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
+/// What happened to the source of a collection before it is adapted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed<'a> {
+    /// Rows may have changed although no trigger fired, so all rows are compared.
+    AnyRows,
+    /// Rows are as they were, and these tables are new and empty. Rows are compared only if the collection's columns or
+    /// triggers had to be changed.
+    SameRows {
+        /// The new tables.
+        empty: &'a [pg_sys::Oid],
+    },
+}
+
 /// Adapts a collection to the current definition of its source. A collection that a restore has not completed
 /// is left alone: a trigger created now would collide with the dump's own, and the restore may fill the chunk
 /// table later.
-pub fn follow(collection: &mut Collection) -> Result<()> {
+pub fn follow(collection: &mut Collection, followed: Followed<'_>) -> Result<()> {
     let may_be_incomplete = match collection.sync {
         Sync::Manual => collection.column_numbers.is_empty(),
         _ => collection.is_restoring() && !is_whole(collection)?,
@@ -30,7 +43,7 @@ pub fn follow(collection: &mut Collection) -> Result<()> {
     }
     // Nothing would fill a manual collection again before it is refreshed.
     let may_empty = collection.sync != Sync::Manual;
-    let Err(error) = adapt(collection, may_empty)? else { return Ok(()) };
+    let Err(error) = adapt(collection, may_empty, followed)? else { return Ok(()) };
     triggers::remove(collection)?;
     if collection.is_restoring() {
         // It was restored without triggers. Its columns are found by name until the missing one exists again.
@@ -42,17 +55,18 @@ pub fn follow(collection: &mut Collection) -> Result<()> {
 
 /// The same where the caller refreshes the collection: the restore has ended, and an error is the caller's.
 pub fn align(collection: &mut Collection) -> Result<()> {
-    adapt(collection, true)?
+    adapt(collection, true, Followed::AnyRows)?
 }
 
 /// The inner error says why the collection cannot follow its source. `may_empty`: chunks whose keys are none of the source's new type may
 /// be deleted.
-fn adapt(collection: &mut Collection, may_empty: bool) -> Result<Result<()>> {
+fn adapt(collection: &mut Collection, may_empty: bool, followed: Followed<'_>) -> Result<Result<()>> {
     collection.lock_tables(TableUse::Reading)?;
     let columns = columns(collection)?;
+    let mut is_changed = collection.error.is_some() || collection.accepted_owner.is_none();
     match resolve(collection, &columns) {
         Err(error) => return Ok(Err(error)),
-        Ok(resolved) => rename(collection, resolved)?,
+        Ok(resolved) => is_changed |= rename(collection, resolved)?,
     }
     if collection.accepted_owner.is_none() {
         // A restore sets the owner of each table separately.
@@ -63,12 +77,20 @@ fn adapt(collection: &mut Collection, may_empty: bool) -> Result<Result<()>> {
         match in_subtransaction(|| connect(|| follow_key_types(collection, &columns, may_empty))) {
             // No index takes the key's new type, for example.
             Err(error) if blame(&error) == Blame::Collection => return Ok(Err(error)),
-            followed => followed?,
+            followed => is_changed |= followed?,
         }
     }
     if collection.sync != Sync::Manual {
-        triggers::install(collection)?;
-        queue::append_all(collection.id)?;
+        let with_new_triggers = triggers::install(collection)?;
+        let may_differ = match followed {
+            Followed::AnyRows => true,
+            Followed::SameRows { empty } => {
+                is_changed || with_new_triggers.iter().any(|table| !empty.contains(table))
+            }
+        };
+        if may_differ {
+            queue::append_all(collection.id)?;
+        }
     }
     Ok(Ok(()))
 }
@@ -117,16 +139,20 @@ fn check_content(collection: &Collection, columns: &Rows, number: i16) -> Result
     Err(collection.no_text(&columns.text(row, 1).unwrap_or_default()))
 }
 
-fn rename(collection: &mut Collection, resolved: Vec<(String, i16)>) -> Result<()> {
+/// Stores the names and numbers of the columns. Returns true if a name has changed.
+fn rename(collection: &mut Collection, resolved: Vec<(String, i16)>) -> Result<bool> {
     let (names, numbers): (Vec<_>, Vec<_>) = resolved.into_iter().unzip();
     let keys = collection.key.len();
     let (key, rest) = names.split_at(keys);
     let [content, title, metadata @ ..] = rest else {
         return Err(Error::internal("a collection has no content column"));
     };
+    let title = Some(title).filter(|title| !title.is_empty());
+    let is_changed = (key, content, title, metadata)
+        != (&*collection.key, &collection.content, collection.title.as_ref(), &*collection.metadata);
     collection.key = key.to_vec();
     collection.content.clone_from(content);
-    collection.title = Some(title.clone()).filter(|title| !title.is_empty());
+    collection.title = title.cloned();
     collection.metadata = metadata.to_vec();
     collection.column_numbers = numbers;
     let arguments = [
@@ -145,7 +171,8 @@ fn rename(collection: &mut Collection, resolved: Vec<(String, i16)>) -> Result<(
             &arguments,
         )
     })?;
-    write_numbers(collection)
+    write_numbers(collection)?;
+    Ok(is_changed)
 }
 
 fn write_numbers(collection: &Collection) -> Result<()> {
@@ -161,8 +188,9 @@ fn write_numbers(collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// Changes the types of the chunk table's key columns to those of the source.
-fn follow_key_types(collection: &mut Collection, columns: &Rows, may_empty: bool) -> Result<()> {
+/// Changes the types of the chunk table's key columns to those of the source. Returns true if it changed one.
+fn follow_key_types(collection: &mut Collection, columns: &Rows, may_empty: bool) -> Result<bool> {
+    let mut is_changed = false;
     let chunks = collection.chunks()?.clone();
     let own = run(include_str!("../../../sql/queries/columns.sql"), &[Arg::new(chunks.oid)])?;
     let definition = |rows: &Rows, name: &str| {
@@ -191,9 +219,10 @@ fn follow_key_types(collection: &mut Collection, columns: &Rows, may_empty: bool
             }
             // Keys of the former type may be invalid in the new one. All rows are queued anyway.
             queue::forget(collection.id)?;
+            is_changed = true;
         }
     }
-    Ok(())
+    Ok(is_changed)
 }
 
 /// Empties a collection whose keys cannot be cast to the new type of the source's key, since the command has computed other values. All
@@ -231,7 +260,7 @@ pub fn restored_by(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
 pub fn follow_restored() -> Result<()> {
     let all = Arg::optional::<Vec<i64>>(None);
     for mut collection in find(include_str!("../../../sql/queries/restoring.sql"), all)? {
-        if let Err(error) = in_subtransaction(|| follow(&mut collection)) {
+        if let Err(error) = in_subtransaction(|| follow(&mut collection, Followed::AnyRows)) {
             let name = &collection.name;
             log!(
                 "ragstone worker: could not follow restored collection {name}: {}: {}",

@@ -65,8 +65,8 @@ struct ExistingTrigger {
     arguments: Vec<u8>,
 }
 
-/// Creates missing triggers and drops outdated ones. Returns true if it changed any trigger.
-pub fn install(collection: &Collection) -> Result<bool> {
+/// Creates missing triggers and drops outdated ones. Returns the tables whose triggers it changed.
+pub fn install(collection: &Collection) -> Result<Vec<pg_sys::Oid>> {
     let arguments = arguments(collection);
     let tables = tables(collection)?;
     let (right, stale) = existing(collection, &tables, &arguments)?;
@@ -77,7 +77,8 @@ pub fn install(collection: &Collection) -> Result<bool> {
     };
     // Otherwise the event trigger would follow the first of these commands and create the others.
     run_own(|| missing.iter().try_for_each(create))?;
-    Ok(!stale.is_empty() || !missing.is_empty())
+    let changed = stale.iter().map(|trigger| trigger.table.oid);
+    Ok(changed.chain(missing.iter().map(|(table, ..)| table.oid)).collect())
 }
 
 /// True if all triggers exist and are up to date.

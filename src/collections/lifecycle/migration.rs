@@ -179,7 +179,7 @@ fn open(name: &str, action: &str) -> Result<Collection> {
 }
 
 /// The other collection of a migration.
-fn beside(id: i64) -> Result<Option<Collection>> {
+pub fn beside(id: i64) -> Result<Option<Collection>> {
     let sql = "SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1";
     let rows = as_owner(config_owner()?, || run(sql, &[Arg::new(id)]))?;
     rows.int8(0, 0).map_or(Ok(None), Collection::find_by_id)
@@ -190,7 +190,8 @@ fn next_number() -> Result<i64> {
     rows.int8(0, 0).ok_or_else(|| Error::internal("a sequence gave no number"))
 }
 
-fn no_migration(name: &str) -> Error {
+/// The error for a collection that is in no migration.
+pub fn no_migration(name: &str) -> Error {
     Error::wrong_state(format!("collection \"{name}\" is in no migration"))
         .hint("Begin one with rag.alter_collection.")
 }

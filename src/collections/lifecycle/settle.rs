@@ -1,7 +1,7 @@
 //! Finishes a collection whose queue is empty: creates its indexes after the first fill, merges segments of
 //! its text index, counts its chunks, notifies listeners, and switches a migration.
 
-use crate::collections::capture::follow;
+use crate::collections::capture::follow::{self, Followed};
 use crate::collections::catalog::collection::{Collection, Sync, TableUse, lock_name};
 use crate::collections::catalog::tables::create_search_indexes;
 use crate::collections::indexing::segments::{
@@ -49,7 +49,9 @@ pub fn settle(id: i64, before_indexing: impl FnOnce()) -> Result<Settled> {
     if collection.error.is_some() {
         // A new worker does not know whether the error still applies. If it no longer applies, all rows are
         // compared.
-        in_limited_transaction(Limits::Locks, || connect(|| follow::follow(&mut collection)))?;
+        in_limited_transaction(Limits::Locks, || {
+            connect(|| follow::follow(&mut collection, Followed::AnyRows))
+        })?;
         return Ok(Settled::Done);
     }
     let mut extent = MergeExtent::Worthwhile;

@@ -1,6 +1,7 @@
-//! `rag.wait_until_current`.
+//! `rag.wait_until_current` and `rag.wait_for_migration`.
 
 use crate::collections::catalog::collection::{Collection, Sync};
+use crate::collections::lifecycle::migration;
 use crate::collections::queue;
 use ragstone_client::processes::place::Place;
 use ragstone_client::processes::{slots, wake};
@@ -22,12 +23,25 @@ const POLL_REST: u32 = 20;
 /// # Errors
 /// 55000 or 42P01 if the collection cannot become current, also if this happens during the wait.
 pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
+    wait_for(timeout, || is_current(name))
+}
+
+/// Waits until the collection's migration has caught up, so that searches use the new version; returns false if the
+/// timeout expires first.
+///
+/// # Errors
+/// 55000 if the collection is in no migration, also if it is rolled back during the wait; 55000 or 42P01 if the new
+/// version cannot become current.
+pub fn wait_for_migration(name: &str, timeout: Option<Duration>) -> Result<bool> {
+    wait_for(timeout, || is_switched(name))
+}
+
+fn wait_for(timeout: Option<Duration>, is_reached: impl Fn() -> Result<bool>) -> Result<bool> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     loop {
         // Under REPEATABLE READ the transaction's own snapshot would never show the worker's commits.
         let begin = Instant::now();
-        let current = with_safe_search_path(|| connect(|| with_latest_snapshot(|| check(name))))?;
-        if current {
+        if with_safe_search_path(|| connect(|| with_latest_snapshot(&is_reached)))? {
             return Ok(true);
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -42,13 +56,24 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
 }
 
 /// True if the collection is current in the active snapshot.
-fn check(name: &str) -> Result<bool> {
+fn is_current(name: &str) -> Result<bool> {
     let collection = Collection::get(name, None)?;
     check_possible(&collection)?;
     if !collection.filled || collection.is_restoring() {
         return Ok(false);
     }
     Ok(!queue::has_work(collection.id)?)
+}
+
+/// True if the collection's migration has caught up, in the active snapshot.
+fn is_switched(name: &str) -> Result<bool> {
+    let collection = Collection::get(name, None)?;
+    let other = migration::beside(collection.id)?.ok_or_else(|| migration::no_migration(name))?;
+    if other.predecessor_of.is_some() {
+        return Ok(true);
+    }
+    check_possible(&other)?;
+    Ok(false)
 }
 
 fn check_possible(collection: &Collection) -> Result<()> {

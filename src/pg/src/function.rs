@@ -2,6 +2,7 @@
 
 use crate::bytes::JsonbRef;
 use crate::error::Result;
+use crate::event_trigger::{RowEffect, row_effect};
 use crate::procedure::check_may_commit;
 use crate::trigger::TriggerCall;
 use crate::tuplestore::Tuplestore;
@@ -90,6 +91,12 @@ impl<'a> FunctionCall<'a> {
     pub fn trigger(self) -> Option<TriggerCall> {
         // SAFETY: the call is in progress.
         unsafe { TriggerCall::of(self.fcinfo) }
+    }
+
+    /// The effect on rows of the command for which the function was called as an event trigger.
+    pub fn row_effect(self) -> RowEffect {
+        // SAFETY: the call is in progress.
+        unsafe { row_effect(self.fcinfo) }
     }
 
     /// The partition of a window function, unless it was called without OVER.

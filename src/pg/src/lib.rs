@@ -15,6 +15,7 @@ pub mod databases;
 pub mod encoding;
 pub mod error;
 pub mod estimate;
+pub mod event_trigger;
 pub mod extension;
 pub mod function;
 pub mod guc;
