@@ -4,14 +4,16 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.query import RawQuerySet
-from psycopg.types.json import Jsonb
+
+from ragstone.searches import Filter, as_json
 
 # Markers around the query's words in a passage; these characters do not occur in text that users read.
 MARK_BEGIN, MARK_END = "\x02", "\x03"
 
 SEARCH = """
 SELECT s.*, ts_headline(%(language)s::regconfig, s.content, words.query, %(options)s) AS marked
-FROM rag.search(%(collection)s, %(query)s, k => %(k)s, mode => %(mode)s, filter => %(filter)s) AS s,
+FROM rag.search(%(collection)s, %(query)s, k => %(k)s, mode => %(mode)s, filter => %(filter)s::jsonb,
+                page_offset => %(page_offset)s, min_similarity => %(min_similarity)s) AS s,
      (SELECT replace(plainto_tsquery(%(language)s::regconfig, %(query)s)::text, ' & ', ' | ')::tsquery AS query) AS words
 ORDER BY s.rank
 """
@@ -25,12 +27,14 @@ class PassageManager(models.Manager):
         query: str,
         k: int = 10,
         mode: str = "hybrid",
-        filter: dict | None = None,
+        filter: Filter | None = None,
         language: str = "english",
+        page_offset: int = 0,
+        min_similarity: float | None = None,
     ) -> RawQuerySet:
         """Returns the results of rag.search, the best first; `marked` is the passage with the query's words marked."""
-        wanted = None if filter is None else Jsonb(filter)
-        names = {"collection": collection, "query": query, "k": k, "mode": mode, "filter": wanted, "language": language}
+        names = {"collection": collection, "query": query, "k": k, "mode": mode, "filter": as_json(filter)}
+        names |= {"language": language, "page_offset": page_offset, "min_similarity": min_similarity}
         return self.raw(SEARCH, names | {"options": HEADLINE})
 
 
@@ -47,6 +51,10 @@ class Passage(models.Model):
     metadata = models.JSONField()
     vector_rank = models.IntegerField(null=True)
     text_rank = models.IntegerField(null=True)
+    similarity = models.FloatField(null=True)
+    seq = models.IntegerField()
+    start_at = models.IntegerField()
+    end_at = models.IntegerField()
     marked: str
 
     objects = PassageManager()
@@ -128,7 +136,7 @@ class MessageFeedback(models.Model):
         verbose_name_plural = "message feedback"
 
 
-class PersonaManager(models.Manager):
+class PersonaManager(models.Manager["Persona"]):
     def current(self) -> models.QuerySet["Persona"]:
         """Returns the latest version of each persona."""
         return self.order_by("name", "-version").distinct("name")
