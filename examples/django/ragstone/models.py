@@ -2,7 +2,7 @@
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
-from django.db import models
+from django.db import connections, models
 from django.db.models.query import RawQuerySet
 
 from ragstone.searches import Filter, as_json
@@ -70,8 +70,22 @@ class Passage(models.Model):
         return str(next(iter(self.source_key.values())))
 
 
+class SessionManager(models.Manager["Session"]):
+    def begin(
+        self,
+        title: str | None = None,
+        collection: str | None = None,
+        persona: str | None = None,
+        model: str | None = None,
+    ) -> int:
+        """Begins a conversation, and returns its number: rag.create_session."""
+        with connections[self.db].cursor() as cursor:
+            cursor.execute("SELECT rag.create_session(%s, %s, %s, %s)", [title, collection, persona, model])
+            return cursor.fetchone()[0]
+
+
 class Session(models.Model):
-    """A conversation of rag.chat, created by rag.create_session."""
+    """A conversation of rag.chat, created by `Session.objects.begin`."""
 
     id = models.BigIntegerField(primary_key=True)
     owner = models.CharField(max_length=63)
@@ -81,6 +95,8 @@ class Session(models.Model):
     model = models.TextField(null=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+
+    objects = SessionManager()
 
     class Meta:
         managed = False
@@ -140,6 +156,12 @@ class PersonaManager(models.Manager["Persona"]):
     def current(self) -> models.QuerySet["Persona"]:
         """Returns the latest version of each persona."""
         return self.order_by("name", "-version").distinct("name")
+
+    def define(self, name: str, instructions: str, style: str | None = None) -> int:
+        """Creates a persona or its next version, and returns the version's number: rag.set_persona."""
+        with connections[self.db].cursor() as cursor:
+            cursor.execute("SELECT rag.set_persona(%s, %s, style => %s)", [name, instructions, style])
+            return cursor.fetchone()[0]
 
 
 class Persona(models.Model):
