@@ -13,7 +13,8 @@ MARK_BEGIN, MARK_END = "\x02", "\x03"
 SEARCH = """
 SELECT s.*, ts_headline(%(language)s::regconfig, s.content, words.query, %(options)s) AS marked
 FROM rag.search(%(collection)s, %(query)s, k => %(k)s, mode => %(mode)s, filter => %(filter)s::jsonb,
-                page_offset => %(page_offset)s, min_similarity => %(min_similarity)s) AS s,
+                page_offset => %(page_offset)s, min_similarity => %(min_similarity)s,
+                per_source => %(per_source)s) AS s,
      (SELECT replace(plainto_tsquery(%(language)s::regconfig, %(query)s)::text, ' & ', ' | ')::tsquery AS query) AS words
 ORDER BY s.rank
 """
@@ -31,10 +32,12 @@ class PassageManager(models.Manager):
         language: str = "english",
         page_offset: int = 0,
         min_similarity: float | None = None,
+        per_source: bool = False,
     ) -> RawQuerySet:
         """Returns the results of rag.search, the best first; `marked` is the passage with the query's words marked."""
         names = {"collection": collection, "query": query, "k": k, "mode": mode, "filter": as_json(filter)}
         names |= {"language": language, "page_offset": page_offset, "min_similarity": min_similarity}
+        names |= {"per_source": per_source}
         return self.raw(SEARCH, names | {"options": HEADLINE})
 
 
