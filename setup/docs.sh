@@ -41,8 +41,11 @@ diagrams() {
 
 tutorial() {
   local python
-  sed '/^# requirements.txt$/,/^[^a-z#]/!d; /^[^a-z]/d' "$root/docs/tutorial.md" >"$folder/requirements.txt"
+  sed '/^# requirements.txt$/,/^[^a-z#]/!d; /^[^a-z]/d' "$root/docs/tutorial.md" |
+    sed "s|/path/to/ragstone|$root|" >"$folder/requirements.txt"
   python=$("$here/venv.sh" tutorial "$folder/requirements.txt") || return
+  # The environment is kept while its versions stay, but the package may have changed.
+  "$python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$root/examples/django/ragstone" || return
   python3 "$here/tutorial.py" "$(pg bindir)/psql" "$python"
 }
 

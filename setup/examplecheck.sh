@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs examples/psql on a server created for this, without a provider and with a real one (llm.sh), and checks the
-# output; then checks the errors of a real provider, and that cancellations reach it. Ragstone must be installed.
+# Runs examples/psql and examples/shop on a server created for this, without a provider and with a real one (llm.sh), and
+# checks the output; then checks the errors of a real provider, and that cancellations reach it. Ragstone must be installed.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -59,6 +59,28 @@ without_a_provider() {
   check "the conversation is stored" shows '\nAt the desk\|user\|How many.*\nAt the desk\|assistant\|A reader'
   check "the feedback is stored" shows '\n1\|short and right\|A reader'
   check "no provider was called" test "$(value 'SELECT count(*) FROM rag.calls')" = 0
+}
+
+# 300 of Debian's packages as products, from psql and from Django.
+shop() {
+  local python
+  compgen -G '/var/lib/apt/lists/*_main_binary-*_Packages*' >/dev/null || as_root apt-get update -qq
+  cd "$root"
+  export SHOP_PRODUCTS=300
+  file examples/shop/shop.sql
+  check "every product is there" test "$(value 'SELECT count(*) FROM products')" = 300
+  check "a search finds products" shows '\nrank\|name\|title\|similarity\n1\||^rank\|name\|title\|similarity\n1\|'
+  check "dates are compared" shows '\nrecent\n(t|)\n'
+  check "pages go on where the last one ended" shows '(?s)\nrank\|name\n6\|.*\nrank\|name\n11\|'
+  check "a facet has the numbers of GROUP BY" test "$(value "SELECT count(*) FROM (
+      SELECT value #>> '{}', rows FROM rag.facets('products', columns => '{section}', k => 100)
+      EXCEPT SELECT section, count(*) FROM products GROUP BY section) AS different")" = 0
+  check "a count has the rows of WHERE" test "$(value "SELECT rag.count('products', filter => '{\"price\": {\"\$lt\": 5}}') = count(*)
+      FROM products WHERE price < 5")" = t
+  python=$("$here/venv.sh" django-python "$root/examples/django/requirements.txt")
+  check "Django searches the shop" kept env PYTHONPATH="$root/examples/django" "$python" examples/shop/shop.py a library for images
+  check "its pages have different products" test "$(sed -n 's/^page [12]: //p' "$out" | sort --unique | wc --lines)" = 10
+  check "its facets have numbers" shows '\nsection \w+: [1-9]'
 }
 
 with_a_provider() {
@@ -154,6 +176,7 @@ account() {
 }
 
 without_a_provider
+shop
 with_a_provider
 refusals
 cancellations

@@ -57,7 +57,9 @@ class Browser:
         form = urllib.parse.urlencode({"question": question, "csrfmiddlewaretoken": token}).encode()
         self.opener.open(self.address + "/ask", form, timeout=60).read()
         events = self.get("/events")
-        return [(name, json.loads(data)) for name, data in re.findall(r"event: (\w+)\ndata: (.*)", events)]
+        return [
+            (name, json.loads(data)) for name, data in re.findall(r"event: (\w+)\n(?:id: \d+\n)?data: (.*)", events)
+        ]
 
 
 def follow(folder, psql, python):

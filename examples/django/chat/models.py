@@ -3,7 +3,7 @@
 from typing import Self
 
 from django.conf import settings
-from django.db import IntegrityError, connection, models, transaction
+from django.db import IntegrityError, models, transaction
 
 from ragstone import jobs
 from ragstone.models import Job, Message, Session
@@ -15,25 +15,11 @@ class ConversationManager(models.Manager["Conversation"]):
         try:
             # The transaction does not wait for the answer: the job starts after its commit.
             with transaction.atomic():
-                session = create_session(question[:80], collection)
+                session = Session.objects.begin(question[:80], collection, model=settings.RAGSTONE_MODEL)
                 conversation = self.create(session_id=session, visitor=visitor, key=key)
                 return conversation.say(question, persona, key)
         except IntegrityError:
             return self.get(visitor=visitor, key=key)
-
-
-def create_session(title: str, collection: str) -> int:
-    with connection.cursor() as cursor:
-        values = {"title": title, "collection": collection, "model": settings.RAGSTONE_MODEL}
-        cursor.execute("SELECT rag.create_session(%(title)s, collection => %(collection)s, model => %(model)s)", values)
-        return cursor.fetchone()[0]
-
-
-def set_persona(name: str, instructions: str, style: str | None) -> int:
-    """Creates a persona or its next version, and returns the version's number."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT rag.set_persona(%s, %s, style => %s)", [name, instructions, style])
-        return cursor.fetchone()[0]
 
 
 class Conversation(models.Model):

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from chat.forms import PersonaForm, QuestionForm, RatingForm
-from chat.models import Conversation, set_persona
+from chat.models import Conversation
 from knowledge.views import text_of
 from ragstone.functions import Feedback
 from ragstone.models import Job, Message, Persona
@@ -114,7 +114,7 @@ def personas(request: HttpRequest) -> HttpResponse:
     """Shows the personas, and creates another version of one, which sessions use from their next message on."""
     form = PersonaForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        version = set_persona(**form.cleaned_data)
+        version = Persona.objects.define(**form.cleaned_data)
         messages.success(request, f"{form.cleaned_data['name']} is kept as version {version}.")
         return redirect("personas")
     return render(request, "chat/personas.html", {"form": form, "personas": Persona.objects.current()})

@@ -2,16 +2,19 @@
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
-from django.db import models
+from django.db import connections, models
 from django.db.models.query import RawQuerySet
-from psycopg.types.json import Jsonb
+
+from ragstone.searches import Filter, as_json
 
 # Markers around the query's words in a passage; these characters do not occur in text that users read.
 MARK_BEGIN, MARK_END = "\x02", "\x03"
 
 SEARCH = """
 SELECT s.*, ts_headline(%(language)s::regconfig, s.content, words.query, %(options)s) AS marked
-FROM rag.search(%(collection)s, %(query)s, k => %(k)s, mode => %(mode)s, filter => %(filter)s) AS s,
+FROM rag.search(%(collection)s, %(query)s, k => %(k)s, mode => %(mode)s, filter => %(filter)s::jsonb,
+                page_offset => %(page_offset)s, min_similarity => %(min_similarity)s,
+                per_source => %(per_source)s) AS s,
      (SELECT replace(plainto_tsquery(%(language)s::regconfig, %(query)s)::text, ' & ', ' | ')::tsquery AS query) AS words
 ORDER BY s.rank
 """
@@ -25,12 +28,16 @@ class PassageManager(models.Manager):
         query: str,
         k: int = 10,
         mode: str = "hybrid",
-        filter: dict | None = None,
+        filter: Filter | None = None,
         language: str = "english",
+        page_offset: int = 0,
+        min_similarity: float | None = None,
+        per_source: bool = False,
     ) -> RawQuerySet:
         """Returns the results of rag.search, the best first; `marked` is the passage with the query's words marked."""
-        wanted = None if filter is None else Jsonb(filter)
-        names = {"collection": collection, "query": query, "k": k, "mode": mode, "filter": wanted, "language": language}
+        names = {"collection": collection, "query": query, "k": k, "mode": mode, "filter": as_json(filter)}
+        names |= {"language": language, "page_offset": page_offset, "min_similarity": min_similarity}
+        names |= {"per_source": per_source}
         return self.raw(SEARCH, names | {"options": HEADLINE})
 
 
@@ -47,6 +54,10 @@ class Passage(models.Model):
     metadata = models.JSONField()
     vector_rank = models.IntegerField(null=True)
     text_rank = models.IntegerField(null=True)
+    similarity = models.FloatField(null=True)
+    seq = models.IntegerField()
+    start_at = models.IntegerField()
+    end_at = models.IntegerField()
     marked: str
 
     objects = PassageManager()
@@ -62,8 +73,22 @@ class Passage(models.Model):
         return str(next(iter(self.source_key.values())))
 
 
+class SessionManager(models.Manager["Session"]):
+    def begin(
+        self,
+        title: str | None = None,
+        collection: str | None = None,
+        persona: str | None = None,
+        model: str | None = None,
+    ) -> int:
+        """Begins a conversation, and returns its number: rag.create_session."""
+        with connections[self.db].cursor() as cursor:
+            cursor.execute("SELECT rag.create_session(%s, %s, %s, %s)", [title, collection, persona, model])
+            return cursor.fetchone()[0]
+
+
 class Session(models.Model):
-    """A conversation of rag.chat, created by rag.create_session."""
+    """A conversation of rag.chat, created by `Session.objects.begin`."""
 
     id = models.BigIntegerField(primary_key=True)
     owner = models.CharField(max_length=63)
@@ -73,6 +98,8 @@ class Session(models.Model):
     model = models.TextField(null=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+
+    objects = SessionManager()
 
     class Meta:
         managed = False
@@ -128,10 +155,16 @@ class MessageFeedback(models.Model):
         verbose_name_plural = "message feedback"
 
 
-class PersonaManager(models.Manager):
+class PersonaManager(models.Manager["Persona"]):
     def current(self) -> models.QuerySet["Persona"]:
         """Returns the latest version of each persona."""
         return self.order_by("name", "-version").distinct("name")
+
+    def define(self, name: str, instructions: str, style: str | None = None) -> int:
+        """Creates a persona or its next version, and returns the version's number: rag.set_persona."""
+        with connections[self.db].cursor() as cursor:
+            cursor.execute("SELECT rag.set_persona(%s, %s, style => %s)", [name, instructions, style])
+            return cursor.fetchone()[0]
 
 
 class Persona(models.Model):

@@ -53,14 +53,14 @@ def explain(error: DatabaseError) -> Problem | None:
 
 def invalid(form: Form) -> Problem:
     """Returns the problem for an invalid form that its page does not show again."""
-    return Problem(422, " ".join(error for errors in form.errors.values() for error in errors))
+    return Problem(422, " ".join(str(error) for errors in form.errors.values() for error in errors))
 
 
 def refusal(error: DatabaseError) -> str | None:
     """Returns the message and hint of an error about the values of a form; None for any other error."""
     if not (sqlstate(error) or "").startswith(REFUSALS):
         return None
-    said = error.__cause__.diag
+    said = getattr(error.__cause__, "diag")  # noqa: B009  (the driver's exceptions have it, and this one is such)
     # In PostgreSQL, hints end with a full stop, messages do not.
     return f"{said.message_primary}. {said.message_hint}" if said.message_hint else said.message_primary
 

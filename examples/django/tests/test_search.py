@@ -35,15 +35,70 @@ def test_no_page_may_run_scripts_of_others(client):
 
 def test_facets_count_and_narrow_down(client):
     wide = client.get(HOME, {"q": "base backup"})
-    counts = dict(wide.context["facets"]["url"])
-    assert {"backup.html", "wal.html"} <= set(counts)
+    assert {("backup.html", 1, False), ("wal.html", 1, False)} <= set(wide.context["facets"]["url"])
     narrow = client.get(HOME, {"q": "base backup", "facet": "url:wal.html"})
-    assert {passage.title for passage in narrow.context["passages"]} == {"Write-ahead log"}
+    assert [passage.title for passage in narrow.context["passages"]] == ["Write-ahead log"]
+    assert {("backup.html", 1, False), ("wal.html", 1, True)} <= set(narrow.context["facets"]["url"])
     assert "show all again" in narrow.content.decode()
 
 
-def test_nothing_is_said_to_be_found_in_an_empty_collection(client):
-    assert "Nothing was found" in client.get(HOME, {"q": "backup", "in": "documents"}).content.decode()
+def test_two_values_of_a_facet_are_alternatives_and_two_facets_are_both_wanted(client):
+    for title, kind, by in [("a", "text", "anna"), ("b", "markdown", "anna"), ("c", "html", "ben")]:
+        Document.objects.create(title=title, kind=kind, body="Two a day is the fee.", uploaded_by=by)
+    execute("SELECT rag.wait_until_current('documents', '30 s')")
+    asked = {"q": "what is the fee?", "in": "documents"}
+
+    def found(*facets):
+        page = client.get(HOME, asked | {"facet": facets})
+        return {passage.title for passage in page.context["passages"]}, page.context["facets"]
+
+    assert found("kind:text", "kind:html")[0] == {"a", "c"}
+    titles, facets = found("kind:text", "kind:html", "uploaded_by:anna")
+    assert titles == {"a"}
+    assert sorted(facets["kind"]) == [("markdown", 1, False), ("text", 1, True)]
+    assert sorted(facets["uploaded_by"]) == [("anna", 1, True), ("ben", 1, False)]
+
+
+def test_pages_repeat_and_skip_no_text(client):
+    for number in range(23):
+        Document.objects.create(title=f"Fee {number}", kind="text", body=f"Fee {number} a day.", uploaded_by="x")
+    execute("SELECT rag.wait_until_current('documents', '60 s')")
+    asked = {"q": "fee a day", "in": "documents", "facet": "kind:text"}
+    pages = [client.get(HOME, asked | {"page": page}) for page in (1, 2, 3)]
+    titles = [passage.title for page in pages for passage in page.context["passages"]]
+    assert len(set(titles)) == len(titles) == 23
+    assert "1 to 10 about" in pages[0].content.decode()
+    assert 'rel="next"' in pages[0].content.decode()
+    assert "21 to 23 about" in pages[2].content.decode()
+    assert 'rel="next"' not in pages[2].content.decode()
+    assert 'facet=kind%3Atext&amp;page=2"' in pages[2].content.decode()
+    assert "There are no further results." in client.get(HOME, asked | {"page": 9}).content.decode()
+
+
+@pytest.mark.parametrize("page", ["", "0", "-1", "x", "9" * 30, "²"])
+def test_any_text_is_a_page(client, page):
+    assert client.get(HOME, {"q": "base backup", "page": page}).status_code == 200
+
+
+def test_what_has_nothing_to_do_with_the_query_is_not_shown(client):
+    page = client.get(HOME, {"q": "zzxxqqvv"})
+    assert page.context["passages"] == []
+    assert "Nothing was found. Other words may help." in page.content.decode()
+
+
+def test_a_facet_that_the_collection_does_not_have_is_refused_beside_the_form(client):
+    reply = client.get(HOME, {"q": "backup", "facet": "colour:red"})
+    assert reply.status_code == 400
+    assert "cannot be narrowed down by this" in reply.content.decode()
+
+
+def test_an_empty_collection_is_said_to_have_no_texts(client):
+    assert "documents has no texts yet." in client.get(HOME, {"q": "backup", "in": "documents"}).content.decode()
+
+
+def test_collections_that_do_not_exist_are_not_offered(client, settings):
+    settings.RAGSTONE_SOURCES = settings.RAGSTONE_SOURCES | {"drafts": "knowledge.Document"}
+    assert client.get(HOME).context["collections"] == ["manual", "documents"]
 
 
 def test_a_collection_that_has_not_been_made_is_named_beside_the_form(client, settings):
@@ -59,7 +114,7 @@ def test_a_collection_that_has_not_been_made_is_named_beside_the_form(client, se
 def test_while_a_collection_is_indexed_a_search_that_finds_nothing_says_so(client, engine_away):
     Document.objects.create(title="Fees", kind="text", body="Two a day.", uploaded_by="x")
     page = client.get(HOME, {"q": "fees", "in": "documents"}).content.decode()
-    assert "Not all of documents is indexed yet." in page
+    assert "documents is being indexed: 1 row left. Not all texts can be found yet." in page
     assert "Nothing was found" not in page
 
 

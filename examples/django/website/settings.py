@@ -81,6 +81,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # The model that answers in conversations: a model of rag.providers, or the extractive model, which needs no
 # provider.
 RAGSTONE_MODEL = os.environ.get("RAGSTONE_MODEL", "local/extractive")
+# The minimum cosine of a query and a result: what is less similar has nothing to do with the query. Queries of one word
+# are less similar to their results than whole questions are.
+MIN_SIMILARITY = 0.15
 # The Django model for the rows of each collection, for pages that show a whole text.
 RAGSTONE_SOURCES = {"manual": "knowledge.Page", "documents": "knowledge.Document"}
 

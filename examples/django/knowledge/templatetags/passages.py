@@ -22,11 +22,21 @@ def marked(passage: str) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def search_url(context, **changes) -> str:
-    """Returns the URL of this search with other parameters; an empty value removes one."""
+    """Returns the URL of this search with other parameters, on its first page; an empty value removes one."""
     parameters = context["request"].GET.copy()
-    parameters.pop("all", None)
+    parameters.pop("page", None)
     for name, value in changes.items():
         parameters.pop(name.rstrip("_"), None)
         if value:
             parameters[name.rstrip("_")] = value
+    return "?" + parameters.urlencode()
+
+
+@register.simple_tag(takes_context=True)
+def toggled(context, name: str, value: str) -> str:
+    """Returns the URL of this search, on its first page, with a value of a facet added or removed."""
+    parameters = context["request"].GET.copy()
+    parameters.pop("page", None)
+    facet, chosen = f"{name}:{value}", parameters.getlist("facet")
+    parameters.setlist("facet", [other for other in chosen if other != facet] if facet in chosen else [*chosen, facet])
     return "?" + parameters.urlencode()

@@ -266,6 +266,10 @@ class Migration(migrations.Migration):
                 ("metadata", models.JSONField()),
                 ("vector_rank", models.IntegerField(null=True)),
                 ("text_rank", models.IntegerField(null=True)),
+                ("similarity", models.FloatField(null=True)),
+                ("seq", models.IntegerField()),
+                ("start_at", models.IntegerField()),
+                ("end_at", models.IntegerField()),
             ],
             options={
                 "db_table": '"rag"."search"',

@@ -6,6 +6,11 @@ const series = (names, values) => names.map((name, n) => ({ label: name.replace(
 const summed = (...names) => series(names, (name) => sums[name]);
 
 function draw(name, type, datasets, stacked) {
+  // Nothing but zeros is no chart.
+  if (!datasets.some(({ data }) => data.some((value) => value))) {
+    document.querySelector(`[data-chart="${name}"]`).closest("figure").hidden = true;
+    return;
+  }
   new Chart(document.querySelector(`[data-chart="${name}"]`), {
     type,
     data: { labels: days, datasets },
@@ -15,7 +20,8 @@ function draw(name, type, datasets, stacked) {
 
 if (days.length) {
   draw("runs", "bar", summed("done", "failed", "cancelled"), true);
-  draw("latency", "line", series(Object.keys(latency), (name) => latency[name]), false);
+  // A line needs two days.
+  draw("latency", days.length > 1 ? "line" : "bar", series(Object.keys(latency), (name) => latency[name]), false);
   draw("tokens", "bar", summed("input_tokens", "output_tokens"), true);
   draw("cost", "bar", summed("cost"), false);
   draw("errors", "bar", summed("errors"), false);
