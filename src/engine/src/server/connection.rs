@@ -15,6 +15,7 @@ use super::{
     chunk,
     embed::{self, EmbedRequest},
     engine::Engine,
+    parse,
     socket, tokenizing,
 };
 use crate::{
@@ -129,6 +130,9 @@ impl ClientConnection {
                 self.run_tokenizer(id, order, move |engine, cancellation| {
                     chunk::count(engine, &model, &texts, cancellation).map(Response::Counts)
                 });
+            }
+            Request::Parse { caller, task } => {
+                parse::start(&self.engine, &self.outbox, id, self.client(caller), *task);
             }
             Request::Models => self.run_blocking(id, |engine, _| Ok(Response::Models(engine.models()))),
             Request::Describe { model } => self.run_blocking(id, move |engine, _| {
