@@ -21,12 +21,7 @@ fn parse(
     mime: default!(Option<Utf8>, "NULL"),
 ) -> TableIterator<
     'static,
-    (
-        name!(part, i32),
-        name!(page, Option<i32>),
-        name!(heading, Option<Utf8>),
-        name!(content, Utf8),
-    ),
+    (name!(part, i32), name!(page, Option<i32>), name!(heading, Option<Utf8>), name!(content, Utf8)),
 > {
     version::check();
     let document = or_raise(parsed(content, name, mime));

@@ -44,7 +44,9 @@ async fn documents_become_parts() -> Result<()> {
         session.value("SELECT content FROM rag.parse(E'a,b\\n1,2\\n', mime => 'text/csv')").await?;
     ensure!(table.contains("| 1 | 2 |"), "{table}");
     let latin: String = session
-        .value("SELECT content FROM rag.parse(convert_to('Größe und Höhe über Normalnull', 'LATIN1'), 'a.txt')")
+        .value(
+            "SELECT content FROM rag.parse(convert_to('Größe und Höhe über Normalnull', 'LATIN1'), 'a.txt')",
+        )
         .await?;
     ensure!(latin == "Größe und Höhe über Normalnull", "{latin}");
     Ok(())
@@ -84,12 +86,7 @@ async fn what_cannot_be_parsed_is_refused_with_a_reason() -> Result<()> {
         ("'\\x7f454c4602010100'", "22P03", "the type of the document is not known", "rag.parse"),
         ("'%PDF-1.7'", "22P03", "the document is not valid pdf", ""),
         ("'\\x1f8b080000'", "22P03", "the document is not valid gzip", ""),
-        (
-            "decode(repeat('00', 64 << 20), 'hex')",
-            "54000",
-            "content of 64 MB is over the limit of 63 MB",
-            "",
-        ),
+        ("decode(repeat('00', 64 << 20), 'hex')", "54000", "content of 64 MB is over the limit of 63 MB", ""),
     ] {
         for function in ["parse", "document_info"] {
             let refusal = session.refusal(&format!("SELECT * FROM rag.{function}({content})")).await?;
@@ -130,7 +127,11 @@ async fn session_with_slow_file() -> Result<Session> {
 fn children(parent: Process) -> Vec<Process> {
     let tasks = fs::read_dir(format!("/proc/{}/task", parent.0)).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Process).collect::<Vec<_>>()).collect()
+    lists
+        .flat_map(|list| {
+            list.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Process).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// The parser of the engine, which is stopped, so that it does not end by itself.

@@ -32,7 +32,8 @@ pub fn read_zip(
     for index in 0..archive.len() {
         let (name, is_file) = match archive.by_index_raw(index) {
             Ok(entry) => {
-                let name = entry.name().map_or_else(|_| format!("file {}", index + 1), |name| name.into_owned());
+                let name =
+                    entry.name().map_or_else(|_| format!("file {}", index + 1), |name| name.into_owned());
                 (name, entry.is_file())
             }
             Err(error) => return Err(ArchiveError::Malformed(error.to_string())),
@@ -135,7 +136,8 @@ fn short_name(header: &[u8]) -> String {
 /// The path in the records of a pax header: `LENGTH path=VALUE\n`.
 fn pax_path(records: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(records);
-    let values = text.lines().filter_map(|line| line.split_once(' ')?.1.strip_prefix("path=").map(str::to_owned));
+    let values =
+        text.lines().filter_map(|line| line.split_once(' ')?.1.strip_prefix("path=").map(str::to_owned));
     values.last()
 }
 

@@ -15,7 +15,8 @@ pub fn messages(bytes: &[u8]) -> Vec<&[u8]> {
     let mut line = 0;
     let mut after_blank = true;
     while line < bytes.len() {
-        let end = bytes[line..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| line + at + 1);
+        let end =
+            bytes[line..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| line + at + 1);
         if after_blank && bytes[line..].starts_with(b"From ") {
             starts.push((line, end));
         }
@@ -32,7 +33,8 @@ mod tests {
 
     #[test]
     fn messages_are_separated_by_lines_after_blank_lines() {
-        let file = b"From a Mon\nSubject: 1\n\nFirst\nFrom here on, text\n\nFrom b Tue\nSubject: 2\n\nSecond\n";
+        let file =
+            b"From a Mon\nSubject: 1\n\nFirst\nFrom here on, text\n\nFrom b Tue\nSubject: 2\n\nSecond\n";
         let found = messages(file);
         assert_eq!(found.len(), 2);
         assert_eq!(found[0], b"Subject: 1\n\nFirst\nFrom here on, text\n\n");

@@ -1,8 +1,8 @@
 //! What docling reads: documents, sheets, slides, books, pages of the web, and the text of messages.
 
 use docling::{
-    ConversionError, ConversionStatus, DoclingDocument, DocumentConverter, InputFormat, MarkdownExportOptions,
-    Node, SourceDocument,
+    ConversionError, ConversionStatus, DoclingDocument, DocumentConverter, InputFormat,
+    MarkdownExportOptions, Node, SourceDocument,
 };
 use ragstone_core::protocol::{DocumentInfo, DocumentPart, ParseRefusal};
 

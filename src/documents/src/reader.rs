@@ -3,9 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use docling::{ArchiveLimits, EmailAttachments, InputFormat};
-use ragstone_core::protocol::{
-    DocumentInfo, DocumentPart, ParseRefusal, ParseTask, ParsedDocument,
-};
+use ragstone_core::protocol::{DocumentInfo, DocumentPart, ParseRefusal, ParseTask, ParsedDocument};
 
 use crate::{
     archive::{self, ArchiveError, Member},
@@ -57,7 +55,10 @@ impl Reader {
         catch_unwind(AssertUnwindSafe(|| self.read_as(file, format))).unwrap_or_else(|panic| {
             let message = panic.downcast_ref::<String>().map(String::as_str);
             let reason = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
-            Err(ParseRefusal::Malformed { format: format_name, reason: format!("the parser failed: {reason}") })
+            Err(ParseRefusal::Malformed {
+                format: format_name,
+                reason: format!("the parser failed: {reason}"),
+            })
         })
     }
 
@@ -73,12 +74,12 @@ impl Reader {
             Format::Office(format) => self.read_office(file.bytes, format),
             Format::Message => self.read_message(file, format_name),
             Format::Mbox => self.read_messages(&file.bytes),
-            Format::Zip => self.read_archive(format_name, |budget, visit| {
-                archive::read_zip(&file.bytes, budget, visit)
-            }),
-            Format::Tar => self.read_archive(format_name, |budget, visit| {
-                archive::read_tar(&file.bytes, budget, visit)
-            }),
+            Format::Zip => {
+                self.read_archive(format_name, |budget, visit| archive::read_zip(&file.bytes, budget, visit))
+            }
+            Format::Tar => {
+                self.read_archive(format_name, |budget, visit| archive::read_tar(&file.bytes, budget, visit))
+            }
             Format::Gzip => {
                 let inner = archive::read_gzip(&file, &mut self.budget)
                     .map_err(|error| archive_refusal(error, format_name))?;
@@ -115,7 +116,8 @@ impl Reader {
         let attachments = EmailAttachments::open(&file.bytes, &limits).ok();
         let mut info = self.read_office(file.bytes, InputFormat::Email)?;
         info.format = format_name;
-        for entry in attachments.iter().flat_map(|found| found.entries().iter().zip(std::iter::repeat(found))) {
+        for entry in attachments.iter().flat_map(|found| found.entries().iter().zip(std::iter::repeat(found)))
+        {
             let (entry, all) = entry;
             info.attachments.push(entry.name.clone());
             match all.data(entry.index) {
@@ -179,7 +181,8 @@ impl Reader {
                 Ok(info)
             }
             Err(ArchiveError::Malformed(reason)) => {
-                self.omissions.push(format!("Later files are left out, since the archive is damaged: {reason}."));
+                self.omissions
+                    .push(format!("Later files are left out, since the archive is damaged: {reason}."));
                 Ok(info)
             }
             Ok(()) | Err(ArchiveError::Encrypted) => Ok(info),

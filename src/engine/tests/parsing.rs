@@ -85,7 +85,10 @@ fn a_document_is_parsed_and_leaves_no_process() {
     works(&mut client);
     let page = b"<html><body><h1>Title</h1><p>Text.</p></body></html>";
     let document = parsed(client.call(request(page, LIMITS)));
-    assert_eq!((document.info.format.as_str(), document.parts[0].content.as_str()), ("html", "# Title\n\nText."));
+    assert_eq!(
+        (document.info.format.as_str(), document.parts[0].content.as_str()),
+        ("html", "# Title\n\nText.")
+    );
     let launcher = launcher(&engine);
     wait_for("the end of all parsers", || children(launcher).is_empty().then_some(()));
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", engine.pid())).unwrap().count();

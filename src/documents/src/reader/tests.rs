@@ -43,7 +43,8 @@ fn pdf(pages: &[&str]) -> Vec<u8> {
         ));
         objects.push(format!("<< /Length {} >>\nstream\n{stream}\nendstream", stream.len()));
     }
-    objects.push("<< /Title (Annual report) /Author (A. Smith) /CreationDate (D:20240102030405Z) >>".to_owned());
+    objects
+        .push("<< /Title (Annual report) /Author (A. Smith) /CreationDate (D:20240102030405Z) >>".to_owned());
     let mut file = "%PDF-1.4\n".to_owned();
     let mut offsets = Vec::new();
     for (object, number) in objects.iter().zip(1..) {
@@ -129,13 +130,19 @@ fn a_word_document_becomes_markdown() {
     assert!(content.contains("| Month | Rent |"), "{content}");
     assert!(content.contains("| May | 900 |"), "{content}");
     assert_eq!((found.info.format.as_str(), found.info.pages), ("docx", None));
-    assert_eq!((found.info.title.as_deref(), found.info.author.as_deref()), (Some("Lease"), Some("B. Jones")));
+    assert_eq!(
+        (found.info.title.as_deref(), found.info.author.as_deref()),
+        (Some("Lease"), Some("B. Jones"))
+    );
     assert_eq!(found.info.created, Some(1_577_836_800));
 }
 
 #[test]
 fn html_and_csv_and_rtf_become_markdown() {
-    let html = parse(b"<html><body><h1>Title</h1><p>A <b>bold</b> claim.</p><script>x()</script></body></html>", None);
+    let html = parse(
+        b"<html><body><h1>Title</h1><p>A <b>bold</b> claim.</p><script>x()</script></body></html>",
+        None,
+    );
     let part = &html.unwrap().parts[0];
     assert_eq!(part.heading.as_deref(), Some("Title"));
     assert_eq!(part.content, "# Title\n\nA **bold** claim.");
@@ -164,7 +171,8 @@ fn a_message_is_read_with_its_attachments() {
     assert!(found.parts[0].content.contains("Hello there."), "{}", found.parts[0].content);
     assert_eq!(found.parts[1].heading.as_deref(), Some("plan.md > Step one"));
     assert!(found.parts[1].content.contains("Do it."), "{}", found.parts[1].content);
-    let mbox = format!("From a@example.com Mon Jan  1 00:00:00 2024\n{MESSAGE}\nFrom b Tue\nSubject: Two\n\nBye.\n");
+    let mbox =
+        format!("From a@example.com Mon Jan  1 00:00:00 2024\n{MESSAGE}\nFrom b Tue\nSubject: Two\n\nBye.\n");
     let found = parse(mbox.as_bytes(), None).unwrap();
     assert_eq!(found.info.format, "mbox");
     let headings: Vec<_> = found.parts.iter().map(|part| part.heading.clone().unwrap_or_default()).collect();
@@ -184,14 +192,20 @@ fn an_archive_is_read_file_by_file_and_a_bad_file_stops_no_other() {
     let found = parse(&bytes, Some("all.zip")).unwrap();
     let parts: Vec<_> =
         found.parts.iter().map(|part| (part.heading.as_deref().unwrap(), part.content.as_str())).collect();
+    assert_eq!(parts, [("a/one.txt", "First file."), ("inner.zip > deep.txt", "In the inner archive.")]);
     assert_eq!(
-        parts,
-        [("a/one.txt", "First file."), ("inner.zip > deep.txt", "In the inner archive.")]
+        found.info.attachments,
+        ["a/one.txt", "broken.pdf", "inner.zip", "inner.zip > deep.txt", "program"]
+            .into_iter()
+            .filter(|name| !name.contains('>'))
+            .collect::<Vec<_>>()
     );
-    assert_eq!(found.info.attachments, ["a/one.txt", "broken.pdf", "inner.zip", "inner.zip > deep.txt", "program"]
-        .into_iter().filter(|name| !name.contains('>')).collect::<Vec<_>>());
     assert_eq!(found.omissions.len(), 2, "{:?}", found.omissions);
-    assert!(found.omissions[0].starts_with("\"broken.pdf\" is left out: it is not valid pdf"), "{:?}", found.omissions);
+    assert!(
+        found.omissions[0].starts_with("\"broken.pdf\" is left out: it is not valid pdf"),
+        "{:?}",
+        found.omissions
+    );
     assert_eq!(found.omissions[1], "\"program\" is left out: its type is not known.");
 }
 
@@ -229,7 +243,9 @@ fn what_is_no_document_is_refused() {
     ] {
         match parse(&bytes, None) {
             Err(ParseRefusal::Malformed { format: found, .. }) => assert_eq!(found, format),
-            other => assert!(matches!(other, Err(ParseRefusal::UnknownType(_))) && format.is_empty(), "{other:?}"),
+            other => {
+                assert!(matches!(other, Err(ParseRefusal::UnknownType(_))) && format.is_empty(), "{other:?}")
+            }
         }
     }
 }
@@ -247,9 +263,8 @@ fn a_protected_pdf_is_refused_as_such() {
 
 #[test]
 fn entities_are_not_expanded_without_end() {
-    let entities: String = (1..10)
-        .map(|n| format!("<!ENTITY e{n} \"{}\">", format!("&e{};", n - 1).repeat(10)))
-        .collect();
+    let entities: String =
+        (1..10).map(|n| format!("<!ENTITY e{n} \"{}\">", format!("&e{};", n - 1).repeat(10))).collect();
     let xml = format!(
         "<?xml version=\"1.0\"?><!DOCTYPE w:document [<!ENTITY e0 \"boom\">{entities}]>\
          <w:document xmlns:w=\"http://schemas.openxmlformats.org/wordprocessingml/2006/main\"><w:body><w:p><w:r>\
@@ -257,7 +272,10 @@ fn entities_are_not_expanded_without_end() {
     );
     let mut bytes = docx("");
     bytes = zipped(&[
-        ("[Content_Types].xml", b"<Types xmlns=\"http://schemas.openxmlformats.org/package/2006/content-types\"/>"),
+        (
+            "[Content_Types].xml",
+            b"<Types xmlns=\"http://schemas.openxmlformats.org/package/2006/content-types\"/>",
+        ),
         ("word/document.xml", xml.as_bytes()),
         ("filler", &bytes),
     ]);

@@ -9,9 +9,7 @@ use std::{
 use ragstone_core::protocol::{
     Frame, FrameError, PREFIX, ParseRefusal, ParseTask, ParsedDocument, decode, encode, frame_length,
 };
-use rustix::process::{
-    Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit,
-};
+use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 
 use super::{control::ChildLimits, seal};
 
@@ -38,8 +36,11 @@ pub fn run(limits: ChildLimits) -> i32 {
 
 fn parse() -> io::Result<()> {
     let task = read_task(&mut io::stdin().lock())?;
-    let result = ragstone_documents::parse(task);
-    io::stdout().lock().write_all(&encoded(&result)?)
+    let result = encoded(&ragstone_documents::parse(task))?;
+    let mut output = io::stdout().lock();
+    output.write_all(&result)?;
+    // Standard output is buffered by lines, and the process ends without its exit handlers.
+    output.flush()
 }
 
 fn read_task(input: &mut impl Read) -> io::Result<ParseTask> {

@@ -54,7 +54,8 @@ pub fn receive(control: impl AsFd) -> Result<Option<(ChildLimits, OwnedFd)>, Err
         RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
         _ => None,
     });
-    let number = |at: usize| u32::from_le_bytes([message[at], message[at + 1], message[at + 2], message[at + 3]]);
+    let number =
+        |at: usize| u32::from_le_bytes([message[at], message[at + 1], message[at + 2], message[at + 3]]);
     Ok(socket
         .filter(|_| received.bytes == MESSAGE)
         .map(|socket| (ChildLimits { memory_mb: number(0), timeout_ms: number(4) }, socket)))

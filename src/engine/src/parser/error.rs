@@ -69,7 +69,9 @@ impl DocumentError {
 
 fn refusal_message(refusal: &ParseRefusal) -> String {
     match refusal {
-        ParseRefusal::UnknownType(name) if name.is_empty() => "the type of the document is not known".to_owned(),
+        ParseRefusal::UnknownType(name) if name.is_empty() => {
+            "the type of the document is not known".to_owned()
+        }
         ParseRefusal::UnknownType(name) => format!("the type of document \"{name}\" is not known"),
         ParseRefusal::Encrypted(format) => format!("the document ({format}) is protected by a password"),
         ParseRefusal::Malformed { format, .. } => format!("the document is not valid {format}"),

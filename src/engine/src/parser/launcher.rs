@@ -33,8 +33,7 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 /// # Errors
 /// The system's message.
 pub fn start() -> io::Result<OwnedFd> {
-    let (own, other) =
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let (own, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     // It ends with the engine, so nobody waits for it.
     program("parse-launcher").stdin(other).stdout(Stdio::null()).spawn()?;
     Ok(own)
@@ -56,7 +55,8 @@ pub fn run() -> i32 {
         match control::receive(io::stdin().as_fd()) {
             Ok(Some((limits, socket))) => {
                 // The thread that starts a child lives longer than the child, which dies with it.
-                let serving = thread::Builder::new().stack_size(64 << 10).spawn(move || serve(limits, socket));
+                let serving =
+                    thread::Builder::new().stack_size(64 << 10).spawn(move || serve(limits, socket));
                 if let Err(error) = serving {
                     eprintln!("ragstone-engine: cannot start a thread: {error}");
                 }

@@ -58,7 +58,10 @@ pub fn enter() -> Result<(), String> {
     let _ = deny_files();
     let permitted = PERMITTED_CALLS.iter().map(|&call| (call, Vec::new()));
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = permitted.collect();
-    rules.insert(libc::SYS_clone, vec![only_if(0, SeccompCmpOp::MaskedEq(libc::CLONE_THREAD as u64), libc::CLONE_THREAD as u64)?]);
+    rules.insert(
+        libc::SYS_clone,
+        vec![only_if(0, SeccompCmpOp::MaskedEq(libc::CLONE_THREAD as u64), libc::CLONE_THREAD as u64)?],
+    );
     // A process may signal itself, which abort() does.
     rules.insert(libc::SYS_tgkill, vec![only_if(0, SeccompCmpOp::Eq, u64::from(std::process::id()))?]);
     // Reading limits, as the C library does for stacks; setting them has a third argument.

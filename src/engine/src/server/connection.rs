@@ -15,8 +15,7 @@ use super::{
     chunk,
     embed::{self, EmbedRequest},
     engine::Engine,
-    parse,
-    socket, tokenizing,
+    parse, socket, tokenizing,
 };
 use crate::{
     agent_log::MAX_POST_WAIT,

@@ -27,8 +27,10 @@ use tokio::{net::UnixListener, signal::unix::SignalKind, time::Instant};
 use crate::{
     outbox::REPORT_INTERVAL,
     parser::{launcher, pool::ParserPool},
-    providers::shared::MAX_SCHEMAS_AT_ONCE, sandbox,
-    scheduler::tokenizer_turns::TokenizerTurns, system,
+    providers::shared::MAX_SCHEMAS_AT_ONCE,
+    sandbox,
+    scheduler::tokenizer_turns::TokenizerTurns,
+    system,
 };
 
 /// Serves until SIGTERM, or until the executable is replaced and no client is connected.
