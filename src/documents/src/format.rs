@@ -49,6 +49,13 @@ pub fn detect(file: &File) -> Option<Format> {
     }
 }
 
+/// True for a file of Office that is encrypted: a compound file with a stream that holds the encrypted package ([MS-OFFCRYPTO]
+/// 2.3.4.4).
+pub fn is_encrypted_office(bytes: &[u8]) -> bool {
+    let name: Vec<u8> = "EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    bytes.starts_with(b"\xd0\xcf\x11\xe0") && bytes.windows(name.len()).any(|window| window == name)
+}
+
 /// The name of the type that users see.
 pub fn name(format: Format, file: &File) -> String {
     match format {

@@ -48,7 +48,10 @@ impl Reader {
             return Ok(DocumentInfo { format: "empty".to_owned(), ..DocumentInfo::default() });
         }
         let Some(format) = format::detect(&file) else {
-            return Err(ParseRefusal::UnknownType(file.name.unwrap_or_default()));
+            return Err(match format::is_encrypted_office(&file.bytes) {
+                true => ParseRefusal::Encrypted("office".to_owned()),
+                false => ParseRefusal::UnknownType(file.name.unwrap_or_default()),
+            });
         };
         let format_name = format::name(format, &file);
         // A bug of a parser must not lose the other files of an archive.

@@ -262,6 +262,14 @@ fn a_protected_pdf_is_refused_as_such() {
 }
 
 #[test]
+fn a_protected_office_file_is_refused_as_such() {
+    let mut file = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec();
+    file.resize(2000, 0);
+    file.extend("EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes));
+    assert_eq!(parse(&file, Some("a.docx")), Err(ParseRefusal::Encrypted("office".into())));
+}
+
+#[test]
 fn entities_are_not_expanded_without_end() {
     let entities: String =
         (1..10).map(|n| format!("<!ENTITY e{n} \"{}\">", format!("&e{};", n - 1).repeat(10))).collect();
