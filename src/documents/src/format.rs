@@ -102,7 +102,7 @@ fn is_of_text(format: InputFormat) -> bool {
 
 fn text_format(file: &File, found: Option<InputFormat>) -> Option<Format> {
     if found.is_none() && !text::looks_like_text(&file.bytes) {
-        return None;
+        return office_by_name(file);
     }
     let mime = file.mime.as_deref().map(|mime| mime.split(';').next().unwrap_or_default().trim());
     let hint = match (file.extension().as_deref(), mime) {
@@ -124,6 +124,21 @@ fn text_format(file: &File, found: Option<InputFormat>) -> Option<Format> {
         Some(format) => of_docling(format),
         None => Format::Text("text"),
     }))
+}
+
+/// The format of Office that the name claims: old and damaged files do not show it otherwise.
+fn office_by_name(file: &File) -> Option<Format> {
+    let claimed = InputFormat::from_extension(&file.extension()?)?;
+    let is_office = matches!(
+        claimed,
+        InputFormat::Doc
+            | InputFormat::Xls
+            | InputFormat::Ppt
+            | InputFormat::Docx
+            | InputFormat::Xlsx
+            | InputFormat::Pptx
+    );
+    is_office.then_some(Format::Office(claimed))
 }
 
 #[cfg(test)]
@@ -152,6 +167,12 @@ mod tests {
             (b"From a@b Mon Jan  1 00:00:00 2024\nSubject: x\n\ny\n", None, None, Some(Format::Mbox)),
             (b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", None, None, Some(Format::Zip)),
             (b"\x89PNG\r\n\x1a\n\0\0", None, None, Some(Format::Image)),
+            (
+                b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0\0",
+                Some("a.doc"),
+                None,
+                Some(Format::Office(InputFormat::Doc)),
+            ),
             (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0", Some("a.txt"), None, None),
         ] {
             assert_eq!(detected(bytes, name, mime), expected, "{name:?} {mime:?}");

@@ -47,11 +47,11 @@ impl Reader {
         if file.bytes.is_empty() {
             return Ok(DocumentInfo { format: "empty".to_owned(), ..DocumentInfo::default() });
         }
+        if format::is_encrypted_office(&file.bytes) {
+            return Err(ParseRefusal::Encrypted("office".to_owned()));
+        }
         let Some(format) = format::detect(&file) else {
-            return Err(match format::is_encrypted_office(&file.bytes) {
-                true => ParseRefusal::Encrypted("office".to_owned()),
-                false => ParseRefusal::UnknownType(file.name.unwrap_or_default()),
-            });
+            return Err(ParseRefusal::UnknownType(file.name.unwrap_or_default()));
         };
         let format_name = format::name(format, &file);
         // A bug of a parser must not lose the other files of an archive.

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use ragstone_core::protocol::{
-    Caller, FrameError, JobRun, MAX_FRAME, PREFIX, PROTOCOL, Request, Response, decode, frame_length,
+    Caller, FrameError, JobRun, MAX_FRAME, PREFIX, PROTOCOL, ParseTask, Request, Response, decode,
+    frame_length,
 };
 use tokio::{
     io::{AsyncReadExt, BufReader},
@@ -130,9 +131,7 @@ impl ClientConnection {
                     chunk::count(engine, &model, &texts, cancellation).map(Response::Counts)
                 });
             }
-            Request::Parse { caller, task } => {
-                parse::start(&self.engine, &self.outbox, id, self.client(caller), *task);
-            }
+            Request::Parse { caller, task } => self.parse(id, caller, *task),
             Request::Models => self.run_blocking(id, |engine, _| Ok(Response::Models(engine.models()))),
             Request::Describe { model } => self.run_blocking(id, move |engine, _| {
                 let queue = engine.registry().queue(&model)?;
@@ -206,6 +205,10 @@ impl ClientConnection {
             }
             _ => {}
         }
+    }
+
+    fn parse(&self, id: u64, caller: Caller, task: ParseTask) {
+        parse::start(&self.engine, &self.outbox, id, self.client(caller), task);
     }
 
     fn take_calls(&self, id: u64, database: u32, written: u64) {
