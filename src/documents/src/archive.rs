@@ -136,9 +136,9 @@ fn short_name(header: &[u8]) -> String {
 /// The path in the records of a pax header: `LENGTH path=VALUE\n`.
 fn pax_path(records: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(records);
-    let values =
+    let mut values =
         text.lines().filter_map(|line| line.split_once(' ')?.1.strip_prefix("path=").map(str::to_owned));
-    values.last()
+    values.next_back()
 }
 
 #[cfg(test)]
