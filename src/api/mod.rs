@@ -8,6 +8,7 @@ mod chat;
 pub mod chunk;
 mod collections;
 mod counts;
+mod documents;
 mod embed;
 mod embed_batch;
 pub mod generate;

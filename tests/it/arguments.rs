@@ -84,6 +84,8 @@ const NULL_FOR_NULL: &[&str] = &[
     "embed_batch",
     "chunk",
     "count_tokens",
+    "parse",
+    "document_info",
     "parse_log",
     "import_log",
     "generate",

@@ -21,6 +21,7 @@ mod counts;
 mod cutting;
 mod definitions;
 mod documentation;
+mod documents;
 mod economy;
 mod embed;
 mod encodings;
@@ -230,6 +231,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         version::tests(),
         upgrade::tests(),
         documentation::tests(),
+        documents::tests(),
         cancel::tests(),
         memory::tests(),
     ]

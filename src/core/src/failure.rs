@@ -22,6 +22,8 @@ pub enum FailureKind {
     BadArgument,
     /// A text cannot be read.
     MalformedDocument,
+    /// A file cannot be parsed.
+    UnreadableFile,
     /// A stated limit is exceeded.
     OverLimit,
     /// The model does not exist.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use ragstone_core::failure::{Failure, FailureKind};
 use thiserror::Error;
 
+use crate::parser::error::DocumentError;
+
 /// Why a request failed.
 #[derive(Debug, Clone, Error)]
 pub enum Error {
@@ -156,6 +158,9 @@ pub enum Error {
         /// What the user can do, or empty.
         hint: String,
     },
+    /// A document is not parsed.
+    #[error("{0}")]
+    Document(DocumentError),
     /// A bug in the engine.
     #[error("internal: {0}")]
     Internal(String),
@@ -178,6 +183,7 @@ impl Error {
             Self::Version { .. } | Self::Protocol(_) => FailureKind::Protocol,
             Self::Run { .. } | Self::Internal(_) => FailureKind::Internal,
             Self::Provider { kind, .. } => *kind,
+            Self::Document(error) => error.kind(),
         }
     }
 
@@ -202,6 +208,7 @@ impl Error {
             Self::Frame { .. } => "Send fewer or shorter texts in one call.".into(),
             Self::Version { .. } => "Reconnect, so that the session loads the installed version of ragstone.".into(),
             Self::Provider { hint, .. } => hint.clone(),
+            Self::Document(error) => error.hint().to_owned(),
             _ => String::new(),
         }
     }
@@ -212,6 +219,7 @@ impl Error {
             Self::UnknownModel { models, .. } => format!("The folder of models is {}.", models.display()),
             Self::RunMemory { reason, .. } => reason.clone(),
             Self::Provider { detail, .. } => detail.clone(),
+            Self::Document(error) => error.detail(),
             _ => String::new(),
         }
     }

@@ -21,6 +21,8 @@ pub mod model;
 
 pub mod runtime;
 
+pub mod parser;
+
 pub mod pull;
 
 pub mod outbox;

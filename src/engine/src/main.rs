@@ -6,6 +6,7 @@ use std::{path::PathBuf, process};
 use clap::{Args, Parser, Subcommand};
 use ragstone_engine::{
     failure::Error,
+    parser::{child, control::ChildLimits, launcher},
     pull::{self, error::PullError},
     runtime::library::{Library, LibrarySettings, RuntimeChoice},
     server::{options::ServeOptions, serve},
@@ -28,6 +29,12 @@ enum Command {
     Pull(PullArgs),
     /// Check the files and results of an installed model.
     Check(CheckArgs),
+    /// Start parsers for an engine. The engine starts this itself.
+    #[command(hide = true)]
+    ParseLauncher,
+    /// Parse the document of standard input. The launcher starts this itself.
+    #[command(hide = true)]
+    ParseChild(ParseChildArgs),
 }
 
 #[derive(Args)]
@@ -99,11 +106,25 @@ struct CheckArgs {
     library: LibraryArgs,
 }
 
+#[derive(Args)]
+struct ParseChildArgs {
+    /// Memory limit, in MB.
+    #[arg(long)]
+    memory_mb: u32,
+    /// Time limit, in milliseconds.
+    #[arg(long)]
+    timeout_ms: u32,
+}
+
 fn main() {
     system::prepare_environment();
     let code = match Cli::parse().command {
         Command::Serve(args) => run_serve(args),
         Command::Pull(args) => report(run_pull(args)),
+        Command::ParseLauncher => launcher::run(),
+        Command::ParseChild(ParseChildArgs { memory_mb, timeout_ms }) => {
+            child::run(ChildLimits { memory_mb, timeout_ms })
+        }
         Command::Check(args) => {
             let library = Library::new(args.library.into());
             report(pull::check(&args.folder, &library).map_err(|error| with_hint(&error)))

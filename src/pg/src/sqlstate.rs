@@ -313,6 +313,7 @@ fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
     match kind {
         FailureKind::BadArgument => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         FailureKind::MalformedDocument => PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
+        FailureKind::UnreadableFile => PgSqlErrorCode::ERRCODE_INVALID_BINARY_REPRESENTATION,
         FailureKind::OverLimit => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         FailureKind::UnknownModel => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
         FailureKind::CorruptModel => PgSqlErrorCode::ERRCODE_CONFIG_FILE_ERROR,

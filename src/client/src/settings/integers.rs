@@ -125,6 +125,21 @@ integer_settings! {
     c"rag.request_timeout", 60_000 in 1..=i32::MAX, Userset, UNIT_MS,
     c"Sets the maximum time in which the engine makes no progress with a call.";
 
+    /// `rag.parse_memory` in MiB.
+    fn parse_memory() -> u32 = i32::unsigned_abs,
+    c"rag.parse_memory", 1024 in 16..=i32::MAX / 1024, Suset, UNIT_MB,
+    c"Sets the maximum memory for parsing a document.";
+
+    /// `rag.parse_timeout` in milliseconds.
+    fn parse_timeout() -> u32 = i32::unsigned_abs,
+    c"rag.parse_timeout", 60_000 in 1..=3_600_000, Suset, UNIT_MS,
+    c"Sets the maximum time for parsing a document.";
+
+    /// `rag.parse_pages` of one document.
+    fn parse_pages() -> u32 = i32::unsigned_abs,
+    c"rag.parse_pages", 2000 in 1..=100_000, Userset,
+    c"Sets the maximum number of pages of a document that are parsed.";
+
     /// `rag.log_retention` in days; `None` for ever.
     fn log_retention() -> Option<i32> = |days| (days > 0).then_some(days),
     c"rag.log_retention", 90 in 0..=MAX_DAYS, Sighup,

@@ -8,6 +8,7 @@ pub use crate::settings::integers::*;
 pub use crate::settings::log::{LogDurability, log_durability, run};
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+use ragstone_core::protocol::ParseLimits;
 use std::ffi::{CStr, CString};
 
 /// The library that runs the models.
@@ -45,6 +46,11 @@ static DEFAULT_LLM: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"local/extractive"));
 static LOG_PROMPTS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static OVERLONG_INPUT: GucSetting<OverlongInput> = GucSetting::<OverlongInput>::new(OverlongInput::Notice);
+
+/// The limits of a document that is parsed.
+pub fn parse_limits() -> ParseLimits {
+    ParseLimits { memory_mb: parse_memory(), timeout_ms: parse_timeout(), pages: parse_pages() }
+}
 
 /// Registers the settings with PostgreSQL.
 pub fn define() {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::documents::ParseTask;
 use super::jobs::JobRun;
 use super::progress::Progress;
 use super::splitter::ChunkOptions;
@@ -117,6 +118,13 @@ pub enum Request {
         caller: Caller,
         /// The texts.
         texts: Vec<String>,
+    },
+    /// Answered by [`super::Response::Parsed`].
+    Parse {
+        /// The owner of the document.
+        caller: Caller,
+        /// The document.
+        task: Box<ParseTask>,
     },
     /// Takes the ended calls of a database; answered by [`super::Response::Calls`] as soon as there are any.
     TakeCalls {

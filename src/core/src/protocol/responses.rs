@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::documents::ParsedDocument;
 use super::jobs::Pieces;
 use super::progress::Progress;
 use super::stats::Stats;
@@ -36,6 +37,8 @@ pub enum Response {
     Scores(Vec<f64>),
     /// Numbers of tokens, in the order of the texts.
     Counts(Vec<u32>),
+    /// The parts of a document.
+    Parsed(Box<ParsedDocument>),
     /// Calls that have ended, the oldest first, and the number of calls that were dropped before them because there was no room.
     Calls {
         /// The calls.

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use ragstone_core::protocol::{
-    Caller, FrameError, JobRun, MAX_FRAME, PREFIX, PROTOCOL, Request, Response, decode, frame_length,
+    Caller, FrameError, JobRun, MAX_FRAME, PREFIX, PROTOCOL, ParseTask, Request, Response, decode,
+    frame_length,
 };
 use tokio::{
     io::{AsyncReadExt, BufReader},
@@ -15,7 +16,7 @@ use super::{
     chunk,
     embed::{self, EmbedRequest},
     engine::Engine,
-    socket, tokenizing,
+    parse, socket, tokenizing,
 };
 use crate::{
     agent_log::MAX_POST_WAIT,
@@ -130,6 +131,7 @@ impl ClientConnection {
                     chunk::count(engine, &model, &texts, cancellation).map(Response::Counts)
                 });
             }
+            Request::Parse { caller, task } => self.parse(id, caller, *task),
             Request::Models => self.run_blocking(id, |engine, _| Ok(Response::Models(engine.models()))),
             Request::Describe { model } => self.run_blocking(id, move |engine, _| {
                 let queue = engine.registry().queue(&model)?;
@@ -203,6 +205,10 @@ impl ClientConnection {
             }
             _ => {}
         }
+    }
+
+    fn parse(&self, id: u64, caller: Caller, task: ParseTask) {
+        parse::start(&self.engine, &self.outbox, id, self.client(caller), task);
     }
 
     fn take_calls(&self, id: u64, database: u32, written: u64) {

@@ -16,6 +16,7 @@ use crate::{
     agent_log::AgentLog,
     lock::lock,
     model::folder::ModelFolder,
+    parser::pool::ParserPool,
     pieces::PieceStreams,
     providers::shared::Calls,
     runtime::library::Library,
@@ -29,6 +30,7 @@ pub struct Engine {
     agent_log: AgentLog,
     piece_streams: Arc<PieceStreams>,
     calls: Arc<Calls>,
+    parsers: ParserPool,
     tokenizer_turns: TokenizerTurns,
     tokenizer_steps: AtomicU64,
     reports: Mutex<ProgressReports>,
@@ -43,13 +45,14 @@ type ProgressReports = BTreeMap<(u64, u32, i32, String), Progress>;
 
 impl Engine {
     /// Creates an engine without clients and models, which runs in this sandbox.
-    pub fn new(options: ServeOptions, sandbox: String) -> Arc<Self> {
+    pub fn new(options: ServeOptions, sandbox: String, parsers: ParserPool) -> Arc<Self> {
         let library = Library::new(options.library);
         Arc::new(Self {
             registry: Registry::new(options.models, library, options.memory_mb, options.queue_limit),
             agent_log: AgentLog::default(),
             piece_streams: Arc::default(),
             calls: Arc::default(),
+            parsers,
             tokenizer_turns: TokenizerTurns::new(system::processors()),
             tokenizer_steps: AtomicU64::new(0),
             reports: Mutex::default(),
@@ -78,6 +81,11 @@ impl Engine {
     /// The state that calls to providers share.
     pub fn calls(&self) -> &Arc<Calls> {
         &self.calls
+    }
+
+    /// The processes that parse documents.
+    pub fn parsers(&self) -> &ParserPool {
+        &self.parsers
     }
 
     /// The turns of requests that are tokenised.

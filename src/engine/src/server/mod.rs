@@ -11,6 +11,8 @@ mod connection;
 
 mod embed;
 
+mod parse;
+
 mod chunk;
 
 mod tokenizing;
@@ -23,8 +25,12 @@ use socket::ServeError;
 use tokio::{net::UnixListener, signal::unix::SignalKind, time::Instant};
 
 use crate::{
-    outbox::REPORT_INTERVAL, providers::shared::MAX_SCHEMAS_AT_ONCE, sandbox,
-    scheduler::tokenizer_turns::TokenizerTurns, system,
+    outbox::REPORT_INTERVAL,
+    parser::{launcher, pool::ParserPool},
+    providers::shared::MAX_SCHEMAS_AT_ONCE,
+    sandbox,
+    scheduler::tokenizer_turns::TokenizerTurns,
+    system,
 };
 
 /// Serves until SIGTERM, or until the executable is replaced and no client is connected.
@@ -32,6 +38,9 @@ use crate::{
 /// # Errors
 /// The engine cannot begin to serve.
 pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
+    // Before the limits and the sandbox, which a program that the engine starts would inherit.
+    let launcher = launcher::start()
+        .map_err(|error| ServeError::System(format!("start the launcher of parsers: {error}")))?;
     system::limit_memory(options.memory_mb.max(256) << 20)
         .map_err(|reason| ServeError::System(format!("limit memory: {reason}")))?;
     let processors = system::processors();
@@ -46,7 +55,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
     let (_lock, listener) = socket::listen(&options.socket_directory)?;
     // Before any other thread starts, which would be outside the sandbox.
     let sandbox = sandbox::enter(options.readable_paths());
-    let engine = Engine::new(options, sandbox);
+    let engine = Engine::new(options, sandbox, ParserPool::new(launcher));
     runtime.block_on(run(engine, listener));
     drop(entered);
     // Threads that are still at work end with the process.
