@@ -59,6 +59,7 @@ mod owners_code;
 mod parsing;
 mod pages;
 mod partitions;
+mod paused;
 mod pg_upgrade;
 mod pgbouncer;
 mod portable;
@@ -68,6 +69,7 @@ mod publications;
 mod query_syntax;
 mod queue;
 mod remote_embeddings;
+mod renamed;
 mod report_gaps;
 mod report_views;
 mod reports;
@@ -159,6 +161,8 @@ fn of_collections() -> impl Iterator<Item = Trial> {
         fusion::tests(),
         pages::tests(),
         partitions::tests(),
+        paused::tests(),
+        renamed::tests(),
         definitions::tests(),
         words::tests(),
         text_index::tests(),
