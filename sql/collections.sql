@@ -31,7 +31,8 @@ CREATE TABLE rag.collection (
   failed_since timestamptz,
   successor_of bigint,
   predecessor_of bigint,
-  overlap double precision
+  overlap double precision,
+  paused_at timestamptz
 );
 
 -- A regclass of a dropped table is dumped as its OID, which may be another table's on the next server.
@@ -58,6 +59,7 @@ COMMENT ON COLUMN rag.collection.error IS 'why it cannot follow its source';
 COMMENT ON COLUMN rag.collection.failed_since IS 'when it failed or lost a table';
 COMMENT ON COLUMN rag.collection.successor_of IS 'collection that this one will replace once it is built';
 COMMENT ON COLUMN rag.collection.predecessor_of IS 'collection that has replaced this one, until rag.finish_migration';
+COMMENT ON COLUMN rag.collection.paused_at IS 'since when rag.pause_collection keeps its changes queued';
 COMMENT ON COLUMN rag.collection.overlap IS 'mean share of common results among the first 10 of sampled queries, of this collection and the one it will replace';
 
 -- A restored table has new column numbers and may have another owner, so this table is not dumped: a collection without a row here was
@@ -203,10 +205,15 @@ FROM rag.collection c;
 
 COMMENT ON VIEW rag._collection_error IS 'internal: why collections cannot follow their sources, for those that cannot';
 
-COMMENT ON FUNCTION rag.create_collection(name, regclass, name, name, name[], text, integer, integer, text, regconfig, name[], text, boolean, boolean, name) IS
+COMMENT ON FUNCTION rag.create_collection(name, regclass, name, name, name[], text, integer, integer, text, regconfig, name[], text, boolean, boolean, name, boolean) IS
 'make a table searchable: its content is cut into chunks, embedded and indexed; returns the number of chunks so far';
 COMMENT ON FUNCTION rag.refresh_collection(name, boolean) IS
 'bring a collection up to date with its source; unchanged text is not embedded again';
-COMMENT ON FUNCTION rag.drop_collection(name) IS 'drop a collection with its chunks; the source stays';
+COMMENT ON FUNCTION rag.drop_collection(name, boolean) IS 'drop a collection with its chunks; the source stays';
+COMMENT ON FUNCTION rag.rename_collection(name, name) IS
+'give a collection another name; tools, sessions and jobs that have not ended follow it';
+COMMENT ON FUNCTION rag.pause_collection(name) IS
+'keep the changes of a collection''s source queued until rag.resume_collection; searches go on';
+COMMENT ON FUNCTION rag.resume_collection(name) IS 'index the changes that were queued since rag.pause_collection';
 
 ALTER FUNCTION rag.refresh_collection(name, boolean) ROWS 1;

@@ -81,6 +81,7 @@ SELECT c.id,
                  (SELECT queued_at FROM rag._queue WHERE collection = c.id AND is_fill ORDER BY id LIMIT 1)),
            (SELECT failed_at FROM rag._failure WHERE collection = c.id AND retry_at IS NOT NULL ORDER BY retry_at LIMIT 1),
            pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => r.elapsed))
+         WHEN 'paused' THEN c.paused_at
          WHEN 'current' THEN c.refreshed_at
        END AS since,
        CASE s.state WHEN 'waiting' THEN w.next_try WHEN 'indexing' THEN CASE WHEN NOT q.queued THEN q.retry_at END END AS next_try,
@@ -115,6 +116,7 @@ CROSS JOIN LATERAL (
               WHEN c.sync = 'manual' THEN CASE WHEN r.pid IS NULL THEN 'current' ELSE 'indexing' END
               WHEN o.accepted IS NULL THEN 'restoring'
               WHEN o.accepted <> o.now THEN 'waiting'
+              WHEN c.paused_at IS NOT NULL THEN 'paused'
               WHEN c.filled AND NOT q.queued AND q.retry_at IS NULL THEN 'current'
               WHEN w.collection IS NOT NULL THEN 'waiting'
               WHEN c.filled THEN 'indexing'
@@ -125,7 +127,7 @@ COMMENT ON VIEW rag._collection_state IS 'internal: the state of each collection
 COMMENT ON COLUMN rag._collection_state.is_visible IS 'whether the reader may see it, and it is not part of a migration';
 COMMENT ON COLUMN rag._collection_state.hides_rows IS 'whether row-level security hides rows of the source from the reader, so that counts would reveal them';
 COMMENT ON COLUMN rag._collection_state.state IS
-'creating: its transaction has not ended. restoring: a dump is being restored. filling: the first fill, up to its indexes. indexing: changes are queued, failed rows are retried, or rag.refresh_collection runs. current: nothing is to be done, or the collection is manual and no session refreshes it. waiting: work is to be done, and is retried at next_try. failed: it does not follow its source';
+'creating: its transaction has not ended. restoring: a dump is being restored. filling: the first fill, up to its indexes. indexing: changes are queued, failed rows are retried, or rag.refresh_collection runs. current: nothing is to be done, or the collection is manual and no session refreshes it. waiting: work is to be done, and is retried at next_try. paused: changes are queued until rag.resume_collection. failed: it does not follow its source';
 
 CREATE VIEW rag.collections WITH (security_barrier) AS
 SELECT s.name,
@@ -166,7 +168,7 @@ GRANT SELECT ON rag.collections TO PUBLIC;
 COMMENT ON VIEW rag.collections IS 'collections of whose source the reader may read a column, their state, and the progress of their creation or refresh';
 COMMENT ON COLUMN rag.collections.id IS 'number that is sent on the channel rag_current when it becomes current';
 COMMENT ON COLUMN rag.collections.source_rows IS 'NULL, as is chunks, for roles from which row-level security hides rows of the source';
-COMMENT ON COLUMN rag.collections.state IS 'creating, restoring, filling, indexing, current, waiting or failed';
+COMMENT ON COLUMN rag.collections.state IS 'creating, restoring, filling, indexing, current, waiting, paused or failed';
 COMMENT ON COLUMN rag.collections.reason IS 'why it has failed, or what it waits for';
 COMMENT ON COLUMN rag.collections.since IS 'when it entered this state';
 COMMENT ON COLUMN rag.collections.next_try IS 'when a waiting collection is retried';

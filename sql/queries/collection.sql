@@ -31,7 +31,8 @@ SELECT c.id,
        c.ignore_accents,
        c.language_place,
        c.text_builds,
-       w.sqlstate || ': ' || w.message
+       w.sqlstate || ': ' || w.message,
+       c.paused_at IS NOT NULL
 FROM rag.collection c
 LEFT JOIN rag._source n ON n.collection = c.id
 LEFT JOIN rag._waiting w ON w.collection = c.id

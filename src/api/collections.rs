@@ -1,9 +1,9 @@
-//! `rag.create_collection`, `rag.refresh_collection`, `rag.drop_collection`.
+//! `rag.create_collection`, `rag.refresh_collection`, `rag.drop_collection`, and the functions that rename and pause.
 
 use crate::api::chunk::chunk_options;
 use crate::collections::catalog::collection::Sync;
 use crate::collections::lifecycle::create::CollectionOptions;
-use crate::collections::lifecycle::{create, drop, refresh};
+use crate::collections::lifecycle::{create, drop, pause, refresh, rename};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::error::{Error, Result, or_raise};
@@ -33,7 +33,8 @@ fn create_collection(
     word_parts: default!(Option<bool>, true),
     ignore_accents: default!(Option<bool>, false),
     language_column: default!(Option<Name>, "NULL"),
-) -> i64 {
+    if_not_exists: default!(Option<bool>, false),
+) -> Option<i64> {
     let name = or_raise(given(name, "name"));
     let source = or_raise(given(source, "source"));
     let content = or_raise(given(content, "content"));
@@ -57,6 +58,7 @@ fn create_collection(
         ignore_accents: ignore_accents.unwrap_or(false),
         key: key.map(|key| or_raise(names(key, "key"))),
         sync: or_raise(Sync::parse(&text_or(sync, "background"))),
+        if_not_exists: if_not_exists.unwrap_or(false),
     };
     version::check();
     or_raise(create::create(options))
@@ -90,10 +92,32 @@ fn refresh_collection(
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
-fn drop_collection(name: Option<Name>) {
+fn drop_collection(name: Option<Name>, if_exists: default!(Option<bool>, false)) {
     version::check();
     let name = or_raise(given(name, "name"));
-    or_raise(drop::drop_collection(&name.0));
+    or_raise(drop::drop_collection(&name.0, if_exists.unwrap_or(false)));
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn rename_collection(name: Option<Name>, new_name: Option<Name>) {
+    version::check();
+    let name = or_raise(given(name, "name"));
+    let new_name = or_raise(given(new_name, "new_name"));
+    or_raise(rename::rename(&name.0, &new_name.0));
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn pause_collection(name: Option<Name>) {
+    version::check();
+    let name = or_raise(given(name, "name"));
+    or_raise(pause::pause(&name.0));
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn resume_collection(name: Option<Name>) {
+    version::check();
+    let name = or_raise(given(name, "name"));
+    or_raise(pause::resume(&name.0));
 }
 
 fn names(names: Vec<Option<Name>>, argument: &str) -> Result<Vec<String>> {
@@ -108,5 +132,13 @@ fn names(names: Vec<Option<Name>>, argument: &str) -> Result<Vec<String>> {
 extension_sql_file!(
     "../../sql/collections.sql",
     name = "collections",
-    requires = [create_collection, refresh_collection, drop_collection, "status"]
+    requires = [
+        create_collection,
+        refresh_collection,
+        drop_collection,
+        rename_collection,
+        pause_collection,
+        resume_collection,
+        "status"
+    ]
 );

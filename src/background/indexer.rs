@@ -215,8 +215,8 @@ impl Indexer {
                         return Ok(None);
                     }
                     if !in_progress.is_empty() {
-                        let existing = Collection::existing(&in_progress)?;
-                        dropped.retain(|id| !existing.contains(id));
+                        let unpaused = Collection::unpaused(&in_progress)?;
+                        dropped.retain(|id| !unpaused.contains(id));
                     }
                     self.in_flight.claim(all, &busy).map(Some)
                 })
@@ -225,7 +225,7 @@ impl Indexer {
         if all {
             (self.scanned_at, self.scan_time) = (Instant::now(), begin.elapsed());
         }
-        // The engine would otherwise go on splitting for a collection that no longer exists.
+        // The engine would otherwise go on splitting for a collection that no longer exists, or that is paused.
         self.drop_batches(|id| dropped.contains(&id));
         Ok(claim)
     }

@@ -64,6 +64,9 @@ impl Settling {
 
     /// The progress report of a collection.
     pub fn rate(&mut self, collection: &Collection) -> &mut ProgressReport {
+        if self.rates.get(&collection.id).is_some_and(|report| !report.is_of(&collection.name)) {
+            self.rates.remove(&collection.id);
+        }
         self.rates.entry(collection.id).or_insert_with(|| ProgressReport::start(&collection.name))
     }
 

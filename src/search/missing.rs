@@ -32,6 +32,9 @@ pub fn notice_missing(collection: &Collection) -> Result<()> {
         unfinished(format!(
             "collection \"{name}\" waits until the new owner of its source calls rag.refresh_collection"
         ))
+    } else if collection.is_paused && has_queued(collection)? {
+        unfinished(format!("collection \"{name}\" is paused and lacks rows that have changed since"))
+            .hint("Resume it with rag.resume_collection.")
     } else if let Some(reason) = collection.waits_for.as_ref().filter(|_| collection.sync != Sync::Manual)
         && has_queued(collection)?
     {

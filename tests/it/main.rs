@@ -60,6 +60,7 @@ mod owners_code;
 mod parsing;
 mod pages;
 mod partitions;
+mod paused;
 mod pg_upgrade;
 mod pgbouncer;
 mod portable;
@@ -69,6 +70,7 @@ mod publications;
 mod query_syntax;
 mod queue;
 mod remote_embeddings;
+mod renamed;
 mod report_gaps;
 mod report_views;
 mod reports;
@@ -160,6 +162,8 @@ fn of_collections() -> impl Iterator<Item = Trial> {
         fusion::tests(),
         pages::tests(),
         partitions::tests(),
+        paused::tests(),
+        renamed::tests(),
         definitions::tests(),
         words::tests(),
         text_index::tests(),

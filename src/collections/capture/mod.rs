@@ -18,7 +18,7 @@ mod source_keys;
 pub mod triggers;
 mod unreadable;
 
-use crate::collections::catalog::collection::{Collection, TableUse};
+use crate::collections::catalog::collection::{Collection, Sync, TableUse};
 use crate::collections::catalog::keys::{Key, KeyColumns, PartialKey, whole};
 use crate::collections::indexing::immediate;
 use crate::collections::indexing::index_changes::IndexChanges;
@@ -228,10 +228,11 @@ impl CapturedChanges<'_> {
         if noted.is_empty() {
             return Ok(());
         }
-        if self.collection.sync == crate::collections::catalog::collection::Sync::Immediate {
+        if self.collection.sync == Sync::Immediate && !self.collection.is_paused {
             let now = in_subtransaction(|| immediate::index_now(&self.collection, &noted));
             match now {
-                Ok(()) => {
+                Ok(false) => {}
+                Ok(true) => {
                     queue::segment_added();
                     return Ok(());
                 }

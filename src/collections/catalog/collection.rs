@@ -73,6 +73,8 @@ pub struct Collection {
     /// The role that owned the source when the collection was created, or when a new owner was last accepted:
     /// see [`owner_change`](crate::collections::catalog::owner_change). None until a restore has ended.
     pub accepted_owner: Option<pg_sys::Oid>,
+    /// True while `rag.pause_collection` keeps its changes queued.
+    pub is_paused: bool,
     /// Why the collection cannot follow its source; None if it can.
     pub error: Option<String>,
     /// Why what is queued, if anything, is tried again only later.
@@ -158,10 +160,11 @@ impl Collection {
         if rows.count == 0 { Ok(None) } else { Self::read(&rows, table_use).map(Some) }
     }
 
-    /// The numbers among these that belong to an existing collection.
-    pub fn existing(ids: &[i64]) -> Result<Vec<i64>> {
+    /// The numbers among these that belong to a collection that is not paused.
+    pub fn unpaused(ids: &[i64]) -> Result<Vec<i64>> {
         let ids = Arg::int8s(ids.iter().copied());
-        let rows = own_rows(|| run("SELECT id FROM rag.collection WHERE id = ANY ($1)", &[ids]))?;
+        let sql = "SELECT id FROM rag.collection WHERE id = ANY ($1) AND paused_at IS NULL";
+        let rows = own_rows(|| run(sql, &[ids]))?;
         Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
     }
 
@@ -225,6 +228,7 @@ impl Collection {
             source_kind: None,
             column_numbers: rows.int2s(0, 21).unwrap_or_default(),
             accepted_owner: rows.oid(0, 22),
+            is_paused: rows.boolean(0, 31).unwrap_or(false),
             error: rows.text(0, 23),
             waits_for: rows.text(0, 30),
             successor_of: rows.int8(0, 24),
@@ -322,17 +326,17 @@ impl Collection {
         as_owner(config_owner()?, || run(sql, &arguments).map(|_| ()))
     }
 
-    /// Reads the options of the text search again: while a session waited for its locks, another one may have
-    /// changed them.
-    pub(super) fn read_text_options(&mut self) -> Result<()> {
-        let sql =
-            "SELECT language, word_parts, ignore_accents, text_builds FROM rag.collection WHERE id = $1";
+    /// Reads again what a session may have changed while this one waited for its locks: the options of the text
+    /// search, and whether the collection is paused.
+    pub(super) fn read_options(&mut self) -> Result<()> {
+        let sql = "SELECT language, word_parts, ignore_accents, text_builds, paused_at IS NOT NULL FROM rag.collection WHERE id = $1";
         let rows = own_rows(|| run(sql, &[Arg::new(self.id)]))?;
         if let Some(language) = rows.text(0, 0) {
             self.language = language;
             self.word_parts = rows.boolean(0, 1).unwrap_or(true);
             self.ignore_accents = rows.boolean(0, 2).unwrap_or(false);
             self.text_builds = rows.int4(0, 3).unwrap_or(0);
+            self.is_paused = rows.boolean(0, 4).unwrap_or(false);
         }
         Ok(())
     }

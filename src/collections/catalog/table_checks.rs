@@ -73,7 +73,7 @@ impl Collection {
             }
         }
         if table_use == TableUse::Writing {
-            self.read_text_options()?;
+            self.read_options()?;
         }
         self.read_tables()
     }

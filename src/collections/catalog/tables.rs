@@ -24,12 +24,12 @@ const TERMS_SUFFIX: &str = "_terms";
 /// page with the rest of their row.
 const MAX_INLINE_DIMENSIONS: i32 = 2000;
 
-/// Checks that the names of a collection's tables are not too long.
-pub fn check_name(name: &str) -> Result<()> {
+/// Checks that the names of a collection's tables are not too long. `what` is the name for the error.
+pub fn check_name(name: &str, what: &str) -> Result<()> {
     let longest = MAX_NAME_BYTES - CHUNKS_SUFFIX.len();
     if name.is_empty() || name.len() > longest {
         return Err(Error::invalid_name(format!(
-            "collection name must have 1 to {longest} bytes, not {}",
+            "{what} must have 1 to {longest} bytes, not {}",
             name.len()
         )));
     }
@@ -71,6 +71,26 @@ pub fn create(collection: &mut Collection, source: &SourceTable, stem: &str) -> 
     revoke(collection.chunks()?, "TABLE")?;
     revoke(collection.terms()?, "TABLE")?;
     revoke(&sequence(collection.chunks()?)?, "SEQUENCE")
+}
+
+/// Gives a collection's tables the names that those of a collection with this name have. A table that was dropped or
+/// that lacks the collection's mark is left alone.
+pub fn rename(collection: &Collection, new_name: &str) -> Result<()> {
+    for (table, suffix) in [(&collection.chunks, CHUNKS_SUFFIX), (&collection.terms, TERMS_SUFFIX)] {
+        let Some(table) = table.as_ref() else { continue };
+        if !is_marked(collection, table)? {
+            continue;
+        }
+        let name = new_name.to_owned() + suffix;
+        let sql = "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1";
+        let schema = run(sql, &[Arg::new(table.oid)])?.text(0, 0).unwrap_or_default();
+        let qualified = format!("{}.{}", quoted(&schema), quoted(&name));
+        check_free(&qualified, std::slice::from_ref(&qualified), new_name)?;
+        as_owner(table.owner, || {
+            run_once(&format!("ALTER TABLE {} RENAME TO {}", table.name, quoted(&name)))
+        })?;
+    }
+    Ok(())
 }
 
 /// Creates the indexes that find chunks by key and by hash.

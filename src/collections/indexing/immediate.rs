@@ -13,8 +13,9 @@ use ragstone_pg::spi::connect;
 /// Maximum number of embedding requests in flight.
 const MAX_REQUESTS: usize = 8;
 
-/// Indexes rows in the transaction that changed them.
-pub fn index_now(collection: &Collection, keys: &[Key]) -> Result<()> {
+/// Indexes rows in the transaction that changed them. Returns false if the collection was paused meanwhile, so that
+/// the rows have to be queued.
+pub fn index_now(collection: &Collection, keys: &[Key]) -> Result<bool> {
     let mut rest: Vec<_> = keys.iter().map(|key| (key.clone(), Vec::new())).collect();
     rest.sort();
     rest.dedup();
@@ -25,9 +26,12 @@ pub fn index_now(collection: &Collection, keys: &[Key]) -> Result<()> {
         batch.advance_cut(Pending::wait_next)?;
         embed(&mut batch)?;
         write::write(&mut batch)?;
+        if batch.collection.is_paused {
+            return Ok(false);
+        }
         rest = later.into_iter().map(|item| (item.key, item.ids)).collect();
     }
-    Ok(())
+    Ok(true)
 }
 
 fn embed(batch: &mut RowBatch) -> Result<()> {

@@ -22,6 +22,11 @@ impl ProgressReport {
         report
     }
 
+    /// True if the report is of the collection with this name.
+    pub fn is_of(&self, collection: &str) -> bool {
+        self.collection == collection
+    }
+
     /// Adds to the number of rows to process.
     pub fn expect(&mut self, rows: usize) {
         self.expected += rows as u64;

@@ -23,7 +23,8 @@ pub struct WriteCounts {
     pub rows: usize,
     /// Number of segments added to the text index.
     pub segments: usize,
-    /// Rows that another transaction is changing or has changed. They stay in the queue.
+    /// Rows that another transaction is changing or has changed, or all rows if the collection is paused. They stay
+    /// in the queue.
     pub postponed: Vec<QueuedRow>,
 }
 
@@ -34,6 +35,9 @@ pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     let Some(collection) = found else { return Ok(WriteCounts::default()) };
     let finds_others = !collection.finds_words_as(&batch.collection);
     batch.collection = collection;
+    if batch.collection.is_paused {
+        return Ok(WriteCounts { postponed: batch.items.clone(), ..WriteCounts::default() });
+    }
     batch.keys = connect(|| KeyColumns::of(&batch.collection))?;
     if finds_others {
         batch.analyse_again()?;

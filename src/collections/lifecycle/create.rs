@@ -55,16 +55,22 @@ pub struct CollectionOptions {
     pub key: Option<Vec<String>>,
     /// How it follows its source.
     pub sync: Sync,
+    /// True if an existing collection of this name is kept, with a NOTICE.
+    pub if_not_exists: bool,
 }
 
-/// Creates a collection and returns its number of chunks, which is 0 if a worker will fill it.
-pub fn create(options: CollectionOptions) -> Result<i64> {
+/// Creates a collection and returns its number of chunks, which is 0 if a worker will fill it; None if it exists and
+/// is kept.
+pub fn create(options: CollectionOptions) -> Result<Option<i64>> {
     with_safe_search_path(|| {
+        if connect(|| keeps_existing(&options))? {
+            return Ok(None);
+        }
         let model = describe(&model_or_default(options.model.clone())?)?;
         let (mut collection, operators) = connect(|| prepare(&options, &model))?;
         if collection.sync != Sync::Manual {
             follow(&collection)?;
-            return Ok(0);
+            return Ok(Some(0));
         }
         let mut progress = ProgressReport::start(&collection.name);
         let mut changes = IndexChanges::default();
@@ -78,7 +84,7 @@ pub fn create(options: CollectionOptions) -> Result<i64> {
         collection.source_rows = filled.added;
         collection.chunk_count = filled.stored;
         connect(|| collection.update())?;
-        Ok(filled.stored)
+        Ok(Some(filled.stored))
     })
 }
 
@@ -125,14 +131,24 @@ fn describe(name: &str) -> Result<Model> {
     Ok(model)
 }
 
+/// Locks the new collection's name. Returns true if a collection of this name exists and is to be kept.
+fn keeps_existing(options: &CollectionOptions) -> Result<bool> {
+    tables::check_name(&options.name, "collection name")?;
+    lock_name(&options.name);
+    if Collection::find_latest(&options.name)?.is_none() {
+        return Ok(false);
+    }
+    let exists = format!("collection \"{}\" already exists", options.name);
+    if options.if_not_exists {
+        Error::already_exists(format!("{exists}, skipping")).notice(PgLogLevel::NOTICE);
+        return Ok(true);
+    }
+    Err(Error::already_exists(exists)
+        .hint("Bring it up to date with rag.refresh_collection, or drop it with rag.drop_collection."))
+}
+
 /// Checks the options, and creates the tables and the collection's row.
 fn prepare(options: &CollectionOptions, model: &Model) -> Result<(Collection, Vec<String>)> {
-    tables::check_name(&options.name)?;
-    lock_name(&options.name);
-    if Collection::find_latest(&options.name)?.is_some() {
-        return Err(Error::already_exists(format!("collection \"{}\" already exists", options.name))
-            .hint("Bring it up to date with rag.refresh_collection, or drop it with rag.drop_collection."));
-    }
     let source = SourceTable::open(options.source, "make a collection of it")?;
     source.check_content(&options.content)?;
     source.check_metadata(&options.metadata)?;
@@ -191,6 +207,7 @@ fn describe_collection(
         source_kind: None,
         column_numbers: Vec::new(),
         accepted_owner: Some(source.owner),
+        is_paused: false,
         error: None,
         waits_for: None,
         successor_of: None,

@@ -11,11 +11,17 @@ use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
-/// Drops a collection's tables and its row. The source stays.
-pub fn drop_collection(name: &str) -> Result<()> {
+/// Drops a collection's tables and its row. The source stays. With `if_exists`, a collection that does not exist is a
+/// NOTICE.
+pub fn drop_collection(name: &str, if_exists: bool) -> Result<()> {
     with_safe_search_path(|| {
         connect(|| {
             lock_name(name);
+            if if_exists && Collection::find_latest(name)?.is_none() {
+                Error::information(format!("collection \"{name}\" does not exist, skipping"))
+                    .notice(PgLogLevel::NOTICE);
+                return Ok(());
+            }
             let collection = Collection::get_latest(name)?;
             check_owner(&collection)?;
             for beside in related(&collection)? {

@@ -41,6 +41,12 @@ pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<MigrationOp
             .hint("Create another collection with the other settings, then drop this one."));
         }
         check_is_in_no_migration(&old)?;
+        if old.is_paused {
+            return Err(Error::wrong_state(format!(
+                "collection \"{name}\" is paused, so no worker builds a new version of it"
+            ))
+            .hint("Resume it first, with rag.resume_collection."));
+        }
         let changes = changes(&old)?;
         let number = connect(next_number)?;
         let options = CollectionOptions {
@@ -58,6 +64,7 @@ pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<MigrationOp
             ignore_accents: changes.text.ignore_accents.unwrap_or(old.ignore_accents),
             key: Some(old.key.clone()),
             sync: old.sync,
+            if_not_exists: false,
         };
         create_beside(&old, &options, number)
     })
@@ -171,7 +178,9 @@ fn exchange_names(to: i64, from: i64) -> Result<()> {
     Ok(())
 }
 
-fn open(name: &str, action: &str) -> Result<Collection> {
+/// The collection of this name, locked for a change. The caller must have the rights of the source's owner; `action` is
+/// what requires them.
+pub fn open(name: &str, action: &str) -> Result<Collection> {
     lock_name(name);
     let collection = Collection::get_latest(name)?;
     collection.source_of_any_owner()?.check_owner(action)?;

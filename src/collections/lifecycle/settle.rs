@@ -25,7 +25,7 @@ const CHANNEL: &str = "rag_current";
 
 /// Result of [`settle`].
 pub enum Settled {
-    /// The collection is current, or was dropped.
+    /// The collection is current or paused, or was dropped.
     Done,
     /// Its queue is not empty, or another worker creates its indexes.
     Later,
@@ -36,10 +36,13 @@ pub enum Settled {
 pub fn settle(id: i64, before_indexing: impl FnOnce()) -> Result<Settled> {
     let look = || Ok((is_queued(id)?, Collection::find_by_id(id)?));
     let (queued, collection) = in_limited_transaction(Limits::LocksAndTime, || connect(look))?;
+    let Some(mut collection) = collection else { return Ok(Settled::Done) };
+    if collection.is_paused {
+        return Ok(Settled::Done);
+    }
     if queued {
         return Ok(Settled::Later);
     }
-    let Some(mut collection) = collection else { return Ok(Settled::Done) };
     if collection.source.is_none() || collection.chunks.is_none() || collection.terms.is_none() {
         return Ok(Settled::Done);
     }
@@ -138,9 +141,10 @@ fn rebuild_older(id: i64) -> Result<bool> {
     })
 }
 
-/// The numbers of the collections that follow their sources and whose first fill has ended.
+/// The numbers of the collections that follow their sources, are not paused, and whose first fill has ended.
 pub fn filled() -> Result<Vec<i64>> {
-    let rows = run("SELECT id FROM rag.collection WHERE sync <> 'manual' AND filled", &[])?;
+    let rows =
+        run("SELECT id FROM rag.collection WHERE sync <> 'manual' AND filled AND paused_at IS NULL", &[])?;
     Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
 }
 
@@ -164,10 +168,11 @@ pub fn may_merge(id: i64) -> Result<bool> {
     })
 }
 
-/// The collections with sync `background` or `immediate`, except those that a restore has not completed.
+/// The collections with sync `background` or `immediate`, except paused ones and those that a restore has not
+/// completed.
 pub fn followed() -> Result<Vec<Collection>> {
     follow::follow_restored()?;
-    let rows = run("SELECT id FROM rag.collection WHERE sync <> 'manual'", &[])?;
+    let rows = run("SELECT id FROM rag.collection WHERE sync <> 'manual' AND paused_at IS NULL", &[])?;
     let mut found = Collection::find_all(&rows)?;
     found.retain(|collection| !collection.is_restoring() && !collection.is_given_away());
     Ok(found)

@@ -90,6 +90,11 @@ fn check_possible(collection: &Collection) -> Result<()> {
         return Err(state(format!("collection \"{name}\" is manual and does not follow its source"))
             .hint("Bring it up to date with rag.refresh_collection."));
     }
+    if collection.is_paused {
+        return Err(
+            state(format!("collection \"{name}\" is paused")).hint("Resume it with rag.resume_collection.")
+        );
+    }
     if session::is_standby() {
         return Err(state(format!("collection \"{name}\" is brought up to date on the primary server"))
             .hint("Wait there."));

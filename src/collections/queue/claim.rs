@@ -41,7 +41,7 @@ const DUE_FAILURES: &str = "
     CROSS JOIN LATERAL (
       SELECT collection, key, retry_at FROM rag._failure
       WHERE collection = c.id AND retry_at IS NOT NULL AND retry_at <= clock_timestamp() ORDER BY retry_at LIMIT 16) f
-    WHERE c.id <> ALL ($1) ORDER BY f.retry_at";
+    WHERE c.id <> ALL ($1) AND c.paused_at IS NULL ORDER BY f.retry_at";
 
 /// Work that a worker has claimed.
 pub enum Claim {
@@ -173,7 +173,7 @@ impl InFlight {
             self.paused.insert(id, Instant::now() + CHECK_INTERVAL);
             return Ok(None);
         }
-        if self.rests(&collection) {
+        if collection.is_paused || self.rests(&collection) {
             return Ok(None);
         }
         for cause in [Cause::Change, Cause::Fill] {
