@@ -25,6 +25,7 @@ mod economy;
 mod embed;
 mod encodings;
 mod engine;
+mod evaluations;
 mod fair_shares;
 mod filter_cases;
 mod filters;
@@ -196,6 +197,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         filters::tests(),
         filter_cases::tests(),
         counts::tests(),
+        evaluations::tests(),
         agents::tests(),
         agent_jobs::tests(),
         agent_limits::tests(),
