@@ -40,8 +40,8 @@ async fn make(session: &Session) -> Result<()> {
 /// trec_eval.
 const FROM_RANKS: &str = "
     WITH question AS (SELECT DISTINCT question FROM judged),
-    hit AS (SELECT q.question, s.rank, greatest(coalesce(j.grade, 0), 0)::float8 AS grade FROM question q,
-            LATERAL rag.search('c', q.question, k => 3, mode => $1, per_source => true) s
+    hit AS (SELECT q.question, s.rank, greatest(coalesce(j.grade, 0), 0)::float8 AS grade FROM question q
+            CROSS JOIN LATERAL rag.search('c', q.question, k => 3, mode => $1, per_source => true) s
             LEFT JOIN judged j ON j.question = q.question AND j.key = (s.source_key ->> 'id')::int),
     ideal AS (SELECT question, grade, row_number() OVER (PARTITION BY question ORDER BY grade DESC) AS rank,
                      count(*) OVER (PARTITION BY question) AS relevant FROM judged WHERE grade > 0),
