@@ -9,6 +9,7 @@ mod jobs;
 mod tools;
 mod chat;
 mod ask;
+mod evaluation;
 mod search;
 mod collections;
 mod embedding;

@@ -5,6 +5,9 @@ WITH tools AS (
 sessions AS (
   UPDATE rag._sessions SET collection = $3 WHERE collection = $2
 ),
+evaluations AS (
+  UPDATE rag._evaluation SET collection = $3 WHERE collection = $2
+),
 jobs AS (
   -- rag.refresh_collection calls the argument name.
   UPDATE rag._job j SET args = jsonb_set(j.args, ARRAY[a.argument], to_jsonb($3))

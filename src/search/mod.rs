@@ -29,17 +29,20 @@ mod within;
 pub use counted_rows::{RowSelection, count};
 pub use facets::{Facet, facets};
 pub use hit::Hit;
+pub use key_batch::KeyBatch;
+pub use missing::notice_queued;
 pub use postings::postings;
 pub use request::{
     Mode, SearchRequest, Syntax, parse_depth, parse_filter, parse_fusion, parse_k, parse_k_up_to,
     parse_min_similarity, parse_page_offset,
 };
+pub use shown::ShownColumns;
 pub use step::{passages_as_step, search_as_step};
 
 use crate::collections::catalog::collection::{Collection, Sync, TableUse};
 use crate::search::candidates::Candidates;
 use crate::search::metadata_filter::{FilterTarget, MetadataFilter};
-use crate::search::missing::{is_behind, notice_missing, notice_queued};
+use crate::search::missing::{is_behind, notice_missing};
 use crate::search::page::Page;
 use crate::search::request::ParsedQuery;
 use crate::search::rows::Reader;
@@ -83,7 +86,7 @@ pub fn passages(request: &SearchRequest) -> Result<Passages> {
 }
 
 /// The collection of this name, with its source as a search expects it.
-fn open_collection(name: &str) -> Result<Collection> {
+pub fn open_collection(name: &str) -> Result<Collection> {
     let collection = with_safe_search_path(|| Collection::get(name, Some(TableUse::Reading)))?;
     collection.check_columns()?;
     if collection.sync != Sync::Manual {

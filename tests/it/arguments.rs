@@ -39,7 +39,8 @@ const OBJECTS: &str = "
     SELECT rag.create_tool('double(int)');
     SELECT rag.create_agent('helper', 'You help.', 'local/extractive', ARRAY['double']);
     SELECT rag.start_run('helper'); SELECT rag.log_step(1, 'tool', 'double'); SELECT rag.finish_run(1);
-    SELECT rag.create_session('s');
+    CREATE TABLE judged (question text, key int); INSERT INTO judged VALUES ('text number 1', 1);
+    SELECT rag.create_session('s'); SELECT rag.evaluate('notes', 'judged');
     SELECT rag.submit('search', '{\"collection\": \"notes\", \"query\": \"x\"}')";
 
 /// Values of required arguments, by function and argument; without a function they apply to all functions.
@@ -64,6 +65,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("create_agent", "model", "'local/extractive'"),
     ("parse_log", "content", "'level=info msg=x'"),
     ("import_log", "content", "'level=info msg=x'"),
+    ("evaluate", "questions", "'judged'"),
     ("", "collection", "'notes'"),
     ("", "query", "'text'"),
     ("", "question", "'which text?'"),

@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Trial> {
         a_cancelled_chunk_stops_within_200_ms,
         a_cancelled_embed_batch_stops_within_200_ms,
         a_cancelled_create_collection_stops_within_200_ms,
+        a_cancelled_evaluation_stops_within_200_ms,
         a_query_is_served_before_bulk_work,
     ]
 }
@@ -153,6 +154,21 @@ async fn a_cancelled_create_collection_stops_within_200_ms() -> Result<()> {
     cancelled(&session, "SELECT rag.create_collection('c', 'bulk', 'body', sync => 'manual')").await?;
     let left: i64 = session.value("SELECT count(*) FROM rag.collections").await?;
     ensure!(left == 0, "a cancelled collection is left behind");
+    Ok(())
+}
+
+async fn a_cancelled_evaluation_stops_within_200_ms() -> Result<()> {
+    let session = session_with_bulk().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text); INSERT INTO t VALUES (1, 'a ship'), (2, 'a train');
+             SELECT rag.create_collection('c', 't', 'body', sync => 'manual');
+             CREATE VIEW questions AS SELECT body AS question, 1 AS key FROM bulk",
+        )
+        .await?;
+    cancelled(&session, "SELECT rag.evaluate('c', 'questions')").await?;
+    let left: i64 = session.value("SELECT count(*) FROM rag.evaluations").await?;
+    ensure!(left == 0, "a cancelled evaluation is left behind");
     Ok(())
 }
 

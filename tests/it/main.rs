@@ -16,6 +16,7 @@ mod capture;
 mod chaos;
 mod chat;
 mod collections;
+mod comparisons;
 mod coordinator;
 mod counts;
 mod cutting;
@@ -26,6 +27,7 @@ mod economy;
 mod embed;
 mod encodings;
 mod engine;
+mod evaluations;
 mod fair_shares;
 mod filter_cases;
 mod filters;
@@ -156,6 +158,7 @@ fn of_collections() -> impl Iterator<Item = Trial> {
     [
         altered_tables::tests(),
         collections::tests(),
+        comparisons::tests(),
         coordinator::tests(),
         ask::tests(),
         capture::tests(),
@@ -201,6 +204,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         filters::tests(),
         filter_cases::tests(),
         counts::tests(),
+        evaluations::tests(),
         agents::tests(),
         agent_jobs::tests(),
         agent_limits::tests(),

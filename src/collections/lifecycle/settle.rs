@@ -43,10 +43,8 @@ pub fn settle(id: i64, before_indexing: impl FnOnce()) -> Result<Settled> {
     if queued {
         return Ok(Settled::Later);
     }
-    if collection.source.is_none() || collection.chunks.is_none() || collection.terms.is_none() {
-        return Ok(Settled::Done);
-    }
-    if collection.is_given_away() {
+    let has_tables = collection.source.is_some() && collection.chunks.is_some() && collection.terms.is_some();
+    if !has_tables || collection.is_given_away() {
         return Ok(Settled::Done);
     }
     if collection.error.is_some() {

@@ -13,6 +13,7 @@ pub mod filter;
 pub mod fusion;
 pub mod jsonb;
 pub mod log;
+pub mod metrics;
 pub mod protocol;
 pub mod provider;
 pub mod query_syntax;
