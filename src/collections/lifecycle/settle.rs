@@ -87,13 +87,18 @@ pub fn settle(id: i64, before_indexing: impl FnOnce()) -> Result<Settled> {
         })
     })?;
     if collection.successor_of.is_some() {
-        in_limited_transaction(Limits::Locks, || {
-            connect(|| collection.lock_tables(TableUse::Reading))?;
-            migration::measure(&collection)
-        })?;
-        in_limited_transaction(Limits::LocksAndTime, || connect(|| migration::switch(id)))?;
+        switch_migration(&mut collection)?;
     }
     Ok(Settled::Done)
+}
+
+/// Measures a successor that has caught up, and gives it its predecessor's name.
+fn switch_migration(successor: &mut Collection) -> Result<()> {
+    in_limited_transaction(Limits::Locks, || {
+        connect(|| successor.lock_tables(TableUse::Reading))?;
+        migration::measure(successor)
+    })?;
+    in_limited_transaction(Limits::LocksAndTime, || connect(|| migration::switch(successor.id)))
 }
 
 /// Merges segments of a collection whose queue is not empty.
