@@ -11,7 +11,7 @@ SELECT to_regclass('products') IS NULL AS missing \gset
   SELECT rag.create_collection('products', source => 'products', content => 'description', title => 'summary',
                                metadata => '{name,section,price,dated,tags}') \g /dev/null
 \endif
--- 50,000 products take some 18 minutes on two processors; rag.stat_collection shows the progress.
+-- rag.stat_collection shows the progress.
 SELECT rag.wait_until_current('products') \g /dev/null
 
 \set query 'program that draws charts'
