@@ -15,6 +15,9 @@ use ragstone_pg::error::Error;
 use ragstone_pg::{activity, databases, wait};
 use std::time::{Duration, Instant};
 
+/// How long a worker whose collections all wait keeps a slot that another database needs.
+const MAX_WAITING: Duration = Duration::from_secs(5);
+
 struct Worker {
     database: u32,
     place: Place,
@@ -49,6 +52,7 @@ pub fn run(database: u32, place: Place) -> ExitReason {
         match worker.indexer.step() {
             Ok(Progress::NoExtension) => return ExitReason::NotWanted,
             Ok(Progress::Nothing) if worker.may_exit() => return worker.exit_reason(),
+            Ok(Progress::Nothing) if worker.gives_way() => return ExitReason::Unfinished,
             Ok(Progress::Nothing) => worker.sleep(),
             Ok(Progress::Waiting) => {
                 worker.idle_since = Instant::now();
@@ -96,6 +100,12 @@ impl Worker {
         idle > MAX_SLEEP
             && self.indexer.is_done()
             && (idle > settings::sync_idle_timeout() || is_replaceable())
+    }
+
+    /// True if all that is left has waited for a while, for example for a provider or an owner, and another database waits
+    /// for a worker. This database then waits for its next turn.
+    fn gives_way(&self) -> bool {
+        self.idle_since.elapsed() > MAX_WAITING && slots::is_room_needed(self.place)
     }
 
     /// Sleeps until a waiting row or collection is due, the latch is set or a response arrives.

@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Trial> {
         a_minute_without_an_engine_charges_nothing_and_loses_nothing,
         two_workers_fill_one_collection,
         workers_leave_slots_to_others,
+        a_worker_that_only_waits_leaves_its_slot,
         drop_database_succeeds_under_load,
         drop_extension_waits_for_no_worker,
         drop_table_pg_dump_and_vacuum_are_not_blocked,
@@ -169,9 +170,22 @@ async fn two_workers_fill_one_collection() -> Result<()> {
     converged(&session).await
 }
 
+fn one_worker() -> Options {
+    Options::default().set("rag.max_sync_workers", "1").set("max_worker_processes", "3")
+}
+
+async fn a_worker_that_only_waits_leaves_its_slot() -> Result<()> {
+    let server = Server::start_with(one_worker()).await?;
+    let waiting = server.session().await?;
+    make(&waiting, 3, "").await?;
+    waiting
+        .batch_execute("CREATE ROLE o; ALTER TABLE t OWNER TO o; INSERT INTO t VALUES (4, 'queued')")
+        .await?;
+    make(&server.session().await?, 3, "").await
+}
+
 async fn workers_leave_slots_to_others() -> Result<()> {
-    let options = Options::default().set("rag.max_sync_workers", "1").set("max_worker_processes", "3");
-    let server = Server::start_with(options).await?;
+    let server = Server::start_with(one_worker()).await?;
     let mut sessions = Vec::new();
     for _ in 0..4 {
         let session = server.session().await?;
