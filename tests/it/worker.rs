@@ -178,9 +178,7 @@ async fn a_worker_that_only_waits_leaves_its_slot() -> Result<()> {
     let server = Server::start_with(one_worker()).await?;
     let waiting = server.session().await?;
     make(&waiting, 3, "").await?;
-    waiting
-        .batch_execute("CREATE ROLE o; ALTER TABLE t OWNER TO o; INSERT INTO t VALUES (4, 'queued')")
-        .await?;
+    waiting.batch_execute("CREATE ROLE o; ALTER TABLE t OWNER TO o; UPDATE t SET body = 'new'").await?;
     make(&server.session().await?, 3, "").await
 }
 
