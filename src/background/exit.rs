@@ -28,6 +28,8 @@ pub enum ExitReason {
     Idle,
     /// Another worker waits for a slot.
     SlotNeeded,
+    /// All work that is left waits, and another worker waits for a slot.
+    Waiting,
     /// Work must be retried later, and another database may wait for a worker meanwhile.
     Unfinished,
 }

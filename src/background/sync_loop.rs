@@ -52,7 +52,7 @@ pub fn run(database: u32, place: Place) -> ExitReason {
         match worker.indexer.step() {
             Ok(Progress::NoExtension) => return ExitReason::NotWanted,
             Ok(Progress::Nothing) if worker.may_exit() => return worker.exit_reason(),
-            Ok(Progress::Nothing) if worker.gives_way() => return ExitReason::Unfinished,
+            Ok(Progress::Nothing) if worker.gives_way() => return ExitReason::Waiting,
             Ok(Progress::Nothing) => worker.sleep(),
             Ok(Progress::Waiting) => {
                 worker.idle_since = Instant::now();
@@ -103,7 +103,7 @@ impl Worker {
     }
 
     /// True if all that is left has waited for a while, for example for a provider or an owner, and another database waits
-    /// for a worker. This database then waits for its next turn.
+    /// for a worker.
     fn gives_way(&self) -> bool {
         self.idle_since.elapsed() > MAX_WAITING && slots::is_room_needed(self.place)
     }

@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 /// Maximum wait for the lock of a worker that is exiting.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(5);
 
+/// When a worker that left its slot to another database, because all of its work waits, is started again.
+const RETURN_TIME: Duration = Duration::from_secs(30);
+
 /// Interval between two tries to take the lock.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -75,12 +78,16 @@ fn run(database: u32, place: Place) {
         keep(None);
         // A session that queued work while this worker held the lock has not requested another worker.
         let is_done = reason == ExitReason::NotWanted
-            || reason != ExitReason::Unfinished && !has_work_left(database, place);
+            || !matches!(reason, ExitReason::Unfinished | ExitReason::Waiting)
+                && !has_work_left(database, place);
         let is_requested = place.is_requested();
         // The request must exist before another process may conclude that it is the last one and look for
         // requests.
         if is_requested && !is_done && reason != ExitReason::Idle {
-            slots::request_worker(database, place);
+            match reason {
+                ExitReason::Waiting => slots::request_worker_after(database, place, RETURN_TIME),
+                _ => slots::request_worker(database, place),
+            }
         }
         let may_leave = slots::hand_over_requests();
         if !is_requested

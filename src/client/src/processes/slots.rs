@@ -17,6 +17,7 @@ use crate::settings::paths;
 use ragstone_pg::{databases, session};
 use std::cell::{Cell, RefCell};
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Minimum time between two registrations by one session: a worker that was just registered has not taken its lock yet.
@@ -125,12 +126,25 @@ pub fn is_within_limit(place: Place) -> bool {
 /// True if another worker could start when the worker of `place` exits: a worker of the same kind is requested, or
 /// PostgreSQL had no slot.
 pub fn is_room_needed(place: Place) -> bool {
-    requests().any(|(_, requested)| requested.is_like(place)) || missing_slot::is_noted_for(place)
+    due_requests().any(|(_, _, requested)| requested.is_like(place)) || missing_slot::is_noted_for(place)
 }
 
 /// The places that wait for a worker.
 fn requests() -> impl Iterator<Item = (u32, Place)> {
     files_with_prefix("wanted-").filter_map(|name| parse_worker_name(&name))
+}
+
+/// The places that wait for a worker now, each with the time of its request.
+fn due_requests() -> impl Iterator<Item = (SystemTime, u32, Place)> {
+    let now = SystemTime::now();
+    requests()
+        .map(|(database, place)| (requested_at(&paths::worker_request(database, place)), database, place))
+        .filter(move |(at, ..)| *at <= now)
+}
+
+/// When a worker was requested, or when a request that waits becomes due.
+fn requested_at(request: &Path) -> SystemTime {
+    request.metadata().and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Ends the workers of databases to which a session needs exclusive access, and removes the files of workers that have exited.
@@ -169,12 +183,7 @@ pub fn serve_requests_at_intervals() {
 /// PostgreSQL memory nor raises.
 pub fn serve_requests() -> bool {
     // The oldest request first: a worker that exits to make room requests its own return at once.
-    let requested_at = |database, place| {
-        let file = paths::worker_request(database, place).metadata();
-        file.and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
-    };
-    let mut waiting: Vec<_> =
-        requests().map(|(database, place)| (requested_at(database, place), database, place)).collect();
+    let mut waiting: Vec<_> = due_requests().collect();
     if waiting.is_empty() {
         return false;
     }
@@ -258,9 +267,24 @@ pub fn withdraw_request(database: u32, place: Place) -> bool {
     fs::remove_file(paths::worker_request(database, place)).is_ok()
 }
 
-/// Requests a worker, to be started as soon as the limits permit. An existing request keeps its turn.
+/// Requests a worker, to be started as soon as the limits permit. An existing request keeps its turn; one that is not due
+/// yet becomes due.
 pub fn request_worker(database: u32, place: Place) {
-    let _ = own_files::create_new(&paths::worker_request(database, place));
+    let path = paths::worker_request(database, place);
+    let now = SystemTime::now();
+    if own_files::create_new(&path).is_err()
+        && requested_at(&path) > now
+        && let Ok(file) = own_files::open(&path)
+    {
+        let _ = file.set_modified(now);
+    }
+}
+
+/// Requests a worker for work that waits, to be started after `pause`. An existing request keeps its turn.
+pub fn request_worker_after(database: u32, place: Place, pause: Duration) {
+    if let Ok(file) = own_files::create_new(&paths::worker_request(database, place)) {
+        let _ = file.set_modified(SystemTime::now() + pause);
+    }
 }
 
 /// The number of running workers of the kind of `place`, in all databases.
