@@ -113,7 +113,8 @@ async fn names_that_cannot_be_taken_are_refused() -> Result<()> {
         session.value("SELECT chunk_table::text FROM rag.collections WHERE name = 'c'").await?;
     ensure!(tables == "c_chunks", "{tables}");
     // Otherwise a worker of this database would wait for the provider, which ends with the test.
-    session.batch_execute("SELECT rag.rollback_migration('c')").await
+    session.batch_execute("SELECT rag.rollback_migration('c')").await?;
+    Ok(())
 }
 
 async fn only_the_owner_renames_and_pauses() -> Result<()> {
