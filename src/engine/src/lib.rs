@@ -31,6 +31,8 @@ pub mod failure;
 
 mod sandbox;
 
+mod seccomp;
+
 mod lock;
 
 #[allow(unsafe_code)]

@@ -5,18 +5,15 @@
 //! filter refuses what Landlock does not cover: new programs and processes, the memory of other processes, mounts,
 //! rights of files, kernel modules. Both imply `no_new_privs`.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
     RulesetStatus, Scope, path_beneath_rules,
 };
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-};
+use seccompiler::{SeccompAction, SeccompCmpArgLen, SeccompCmpOp};
+
+use crate::seccomp::{self, Rules};
 
 /// The version of Landlock whose restrictions are requested; an older kernel applies those that it knows. Version 6 is
 /// the first that restricts signals.
@@ -207,35 +204,17 @@ pub fn existing_folder(folder: &Path) -> PathBuf {
 }
 
 fn filter_calls() -> Result<(), String> {
-    // The C library then starts threads with clone, whose flags a filter can read.
-    apply(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)?;
+    seccomp::hide_clone3()?;
     let refused = REFUSED_CALLS.iter().chain(REFUSED_OLDER_CALLS).map(|&call| (call, Vec::new()));
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = refused.collect();
+    let mut rules: Rules = refused.collect();
     let thread = libc::CLONE_THREAD as u64;
-    rules.insert(libc::SYS_clone, vec![rule([(0, SeccompCmpOp::MaskedEq(thread), 0)])?]);
+    rules.insert(
+        libc::SYS_clone,
+        vec![seccomp::rule(SeccompCmpArgLen::Dword, [(0, SeccompCmpOp::MaskedEq(thread), 0)])?],
+    );
     let other_family = SOCKET_FAMILIES.map(|family| (0, SeccompCmpOp::Ne, family as u64));
-    rules.insert(libc::SYS_socket, vec![rule(other_family)?]);
-    apply(rules, libc::EPERM)
-}
-
-/// A rule that matches a call if all listed arguments (number, comparison, value) match.
-fn rule<const N: usize>(arguments: [(u8, SeccompCmpOp, u64); N]) -> Result<SeccompRule, String> {
-    let conditions = arguments
-        .into_iter()
-        .map(|(argument, comparison, value)| {
-            SeccompCondition::new(argument, SeccompCmpArgLen::Dword, comparison, value)
-        })
-        .collect::<Result<Vec<_>, _>>();
-    conditions.and_then(SeccompRule::new).map_err(|error| error.to_string())
-}
-
-fn apply(rules: BTreeMap<i64, Vec<SeccompRule>>, error: i32) -> Result<(), String> {
-    let architecture =
-        std::env::consts::ARCH.try_into().map_err(|_| "no filter for this processor".to_owned())?;
-    let refusal = SeccompAction::Errno(error as u32);
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refusal, architecture);
-    let program: BpfProgram = filter.and_then(TryInto::try_into).map_err(|error| error.to_string())?;
-    seccompiler::apply_filter(&program).map_err(|error| error.to_string())
+    rules.insert(libc::SYS_socket, vec![seccomp::rule(SeccompCmpArgLen::Dword, other_family)?]);
+    seccomp::apply(rules, SeccompAction::Allow, seccomp::refusal(libc::EPERM))
 }
 
 #[cfg(test)]

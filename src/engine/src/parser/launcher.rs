@@ -34,7 +34,7 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 /// The system's message.
 pub fn start() -> io::Result<OwnedFd> {
     let (own, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    // It ends with the engine, so nobody waits for it.
+    // It ends with the engine, which therefore need not wait for it.
     program("parse-launcher").stdin(other).stdout(Stdio::null()).spawn()?;
     Ok(own)
 }

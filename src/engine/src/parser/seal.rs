@@ -1,12 +1,10 @@
 //! The sandbox of a child: no files, no network, no programs, no other processes. Unlike the engine's (`sandbox.rs`) it
 //! lists the system calls that are permitted.
 
-use std::collections::BTreeMap;
-
 use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetError, Scope};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-};
+use seccompiler::{SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompRule};
+
+use crate::seccomp::{self, Rules};
 
 /// The version of Landlock whose restrictions are requested; an older kernel applies those that it knows.
 const LANDLOCK_ABI: ABI = ABI::V6;
@@ -57,19 +55,16 @@ pub fn enter() -> Result<(), String> {
     // Landlock denies what the filter denies already, for the case of a gap in the list.
     let _ = deny_files();
     let permitted = PERMITTED_CALLS.iter().map(|&call| (call, Vec::new()));
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = permitted.collect();
-    rules.insert(
-        libc::SYS_clone,
-        vec![only_if(0, SeccompCmpOp::MaskedEq(libc::CLONE_THREAD as u64), libc::CLONE_THREAD as u64)?],
-    );
+    let mut rules: Rules = permitted.collect();
+    let thread = libc::CLONE_THREAD as u64;
+    rules.insert(libc::SYS_clone, vec![only_if(0, SeccompCmpOp::MaskedEq(thread), thread)?]);
     // A process may signal itself, which abort() does.
     rules.insert(libc::SYS_tgkill, vec![only_if(0, SeccompCmpOp::Eq, u64::from(std::process::id()))?]);
     // Reading limits, as the C library does for stacks; setting them has a third argument.
     rules.insert(libc::SYS_prlimit64, vec![only_if(2, SeccompCmpOp::Eq, 0)?]);
-    // The C library then starts threads with clone, whose flags a filter can read.
-    apply(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), SeccompAction::Allow, refusal(libc::ENOSYS))?;
+    seccomp::hide_clone3()?;
     rules.insert(libc::SYS_clone3, Vec::new());
-    apply(rules, refusal(libc::EPERM), SeccompAction::Allow)
+    seccomp::apply(rules, seccomp::refusal(libc::EPERM), SeccompAction::Allow)
 }
 
 fn deny_files() -> Result<(), RulesetError> {
@@ -82,26 +77,8 @@ fn deny_files() -> Result<(), RulesetError> {
         .map(drop)
 }
 
-fn refusal(error: i32) -> SeccompAction {
-    SeccompAction::Errno(error as u32)
-}
-
 fn only_if(argument: u8, comparison: SeccompCmpOp, value: u64) -> Result<SeccompRule, String> {
-    SeccompCondition::new(argument, SeccompCmpArgLen::Qword, comparison, value)
-        .and_then(|condition| SeccompRule::new(vec![condition]))
-        .map_err(|error| error.to_string())
-}
-
-fn apply(
-    rules: BTreeMap<i64, Vec<SeccompRule>>,
-    otherwise: SeccompAction,
-    on_match: SeccompAction,
-) -> Result<(), String> {
-    let architecture =
-        std::env::consts::ARCH.try_into().map_err(|_| "no filter for this processor".to_owned())?;
-    let filter = SeccompFilter::new(rules, otherwise, on_match, architecture);
-    let program: BpfProgram = filter.and_then(TryInto::try_into).map_err(|error| error.to_string())?;
-    seccompiler::apply_filter(&program).map_err(|error| error.to_string())
+    seccomp::rule(SeccompCmpArgLen::Qword, [(argument, comparison, value)])
 }
 
 #[cfg(test)]
