@@ -53,13 +53,19 @@ fn launcher(engine: &EngineProcess) -> i32 {
     wait_for("the launcher", || children(engine.pid()).first().copied())
 }
 
-/// Waits for a parser, and stops it, so that it does not end by itself.
+/// Number of the filters of system calls of a process.
+fn filters(process: i32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"))?.trim().parse().ok()
+}
+
+/// Waits for a parser that has restricted itself, and stops it, so that it does not end by itself.
 fn stop_parser(engine: &EngineProcess) -> i32 {
     let launcher = launcher(engine);
     let child = wait_for("a parser", || {
         let child = *children(launcher).first()?;
-        let command = fs::read_to_string(format!("/proc/{child}/cmdline")).ok()?;
-        command.contains("parse-child").then_some(child)
+        // Filters of system calls are its last restrictions. The launcher may have inherited some.
+        (filters(child)? > filters(launcher)?).then_some(child)
     });
     signal(child, Signal::STOP);
     child
