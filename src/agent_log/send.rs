@@ -162,9 +162,16 @@ pub fn wait_for<T>(timeout: Duration, mut look: impl FnMut() -> Result<Option<T>
     }
 }
 
-/// The engine's counters for the log of a database; None if no engine runs.
+/// Waits until the engine has read what this session has posted, so that other sessions' [`wait_for`] sees it.
+pub fn settle() {
+    let _ = one_way::ask(&Request::LogState { database: session::database() });
+}
+
+/// The engine's counters for the log of a database, which count what this session has posted; None if no engine runs.
 pub fn state(database: u32) -> Result<Option<LogState>> {
-    match client::call_if_running(Request::LogState { database })? {
+    let request = Request::LogState { database };
+    let behind_posts = one_way::ask(&request);
+    match behind_posts.map_or_else(|| client::call_if_running(request), |answer| Ok(Some(answer)))? {
         None => Ok(None),
         Some(Response::LogState(state)) => Ok(Some(state)),
         Some(other) => Err(Error::internal(format!("unexpected answer about the log: {other:?}"))),

@@ -1,7 +1,7 @@
 //! Starts a run.
 
 use crate::agent_log::redaction;
-use crate::agent_log::send::post_if_autonomous;
+use crate::agent_log::send;
 use crate::agent_log::session;
 use crate::agent_log::session::SessionRun;
 use crate::agent_log::stored_value::{StoredValue, jsonb};
@@ -85,8 +85,10 @@ pub fn start_jsonb(run: &NewRun<JsonbRef>) -> Result<i64> {
         attributes: StoredValue::of(run.attributes)?,
         started_us: run.started_us.unwrap_or_else(clock::now),
     };
-    let autonomous = post_if_autonomous(|| row.entry())?;
-    if !autonomous {
+    let autonomous = send::post_if_autonomous(|| row.entry())?;
+    if autonomous {
+        send::settle();
+    } else {
         row.insert()?;
     }
     tables::ensure_coordinator();

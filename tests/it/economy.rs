@@ -57,7 +57,8 @@ async fn a_coordinator_that_writes_looks_for_jobs_at_intervals() -> Result<()> {
         session.batch_execute(&log(run, &name)).await?;
         names.push(name);
         // The coordinator's loop makes at least one pass for each step.
-        ensure!(steps(&session).await? == names.join(" "));
+        let written = steps(&session).await?;
+        ensure!(written == names.join(" "), "{written} instead of {}", names.join(" "));
         let looks: i64 = session.value(LOOKS).await?;
         let most = 2 + start.elapsed().as_secs() as i64;
         ensure!(looks <= most, "{looks} looks in {:?}", start.elapsed());

@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Trial> {
         steps_say_whether_their_transaction_was_rolled_back,
         an_end_follows_its_run,
         a_run_that_another_session_has_just_begun_is_found,
+        posted_entries_are_counted_at_once,
         steps_logged_together_go_together_or_not_at_all,
         a_read_only_transaction_logs_and_a_standby_refuses,
         what_an_encoding_lacks_is_replaced,
@@ -231,6 +232,24 @@ async fn a_run_that_another_session_has_just_begun_is_found() -> Result<()> {
     }
     let refusal = other.refusal(&log(1_000_000, "nowhere")).await?;
     refusal.expect("42704", "run 1000000 does not exist", "rag.runs")
+}
+
+async fn posted_entries_are_counted_at_once() -> Result<()> {
+    let server = shared().await?;
+    let (session, run) = begun(&server).await?;
+    let (begun_run, step) = ("SELECT rag.start_run('agent', current => false)", log(run, "a"));
+    let posted = "SELECT posted FROM rag.stat_log";
+    let other = another(&server, &session).await?;
+    let before: i64 = session.value(posted).await?;
+    for round in 1..=500 {
+        session.execute(&step, &[]).await?;
+        let counted: i64 = session.value(posted).await?;
+        ensure!(counted == before + 2 * round - 1, "{counted} after {round} steps, {before} before");
+        session.execute(begun_run, &[]).await?;
+        let counted: i64 = other.value(posted).await?;
+        ensure!(counted == before + 2 * round, "{counted} after {round} runs, {before} before");
+    }
+    Ok(())
 }
 
 async fn steps_logged_together_go_together_or_not_at_all() -> Result<()> {

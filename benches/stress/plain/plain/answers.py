@@ -38,7 +38,7 @@ def sentences(passage: str) -> list[str]:
 def best_sentences(collection: str, question: str) -> list[Sentence]:
     """Returns the most similar sentences, or none if no passage is about the question."""
     vector = embed([question])[0]
-    passages = search(collection, question, PASSAGES, vector=vector)
+    passages = search(collection, question, PASSAGES, vector)
     if not passages or 1 - min(passage.distance for passage in passages) < LEAST:
         return []
     cut = [(text, passage) for passage in passages for text in sentences(passage.content)]

@@ -31,11 +31,11 @@ class Chunk(models.Model):
 
 
 class PageChunk(Chunk):
-    pass
+    FACETS = ("url",)
 
 
 class DocumentChunk(Chunk):
-    pass
+    FACETS = ("kind", "uploaded_by")
 
 
 CHUNKS: dict[str, type[Chunk]] = {"manual": PageChunk, "documents": DocumentChunk}

@@ -10,29 +10,40 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from knowledge.forms import UploadForm
+from knowledge.forms import SearchForm, UploadForm
 from knowledge.models import Document
-from knowledge.views import FOUND, SHOWN, facets
+from knowledge.views import MAX_PAGE, MAX_QUERY, SHOWN, chosen_of, page_of
 from plain.answers import answer
 from plain.embedding import embed, passages
 from plain.forms import QuestionForm
 from plain.models import CHUNKS, Conversation, DocumentChunk, Message
-from plain.search import search as find
+from plain.search import page as page_about
 from ragstone.streams import HEADERS, event
 
 
 @require_GET
 def search(request: HttpRequest) -> HttpResponse:
-    query = request.GET.get("q", "").strip()[:1000]
+    form = SearchForm(request.GET)
+    query = form.cleaned_data["q"][:MAX_QUERY] if form.is_valid() else ""
     collection = request.GET.get("in") or next(iter(CHUNKS))
     if collection not in CHUNKS:
         raise Http404(f"no collection {collection}")
-    chosen = dict(facet.split(":", 1) for facet in request.GET.getlist("facet") if ":" in facet)
-    context = {"query": query, "collection": collection, "collections": CHUNKS, "chosen": chosen}
+    context = {"form": form, "query": query, "collection": collection, "collections": CHUNKS}
     if query:
-        found = find(collection, query, FOUND, chosen)
-        context |= {"passages": found[:SHOWN], "found": len(found), "facets": facets(found)}
-    return render(request, "knowledge/search.html", context)
+        chosen, page = chosen_of(request), page_of(request)
+        offset = (page - 1) * SHOWN
+        # One more than is shown says whether there is another page.
+        passages, facets = page_about(collection, query, chosen, offset, SHOWN + 1)
+        context |= {
+            "passages": passages[:SHOWN],
+            "first": offset + 1,
+            "last": offset + len(passages[:SHOWN]),
+            "page": page,
+            "next": page + 1 if len(passages) > SHOWN and page < MAX_PAGE else None,
+            "chosen": [(name, value) for name, values in chosen.items() for value in values],
+            "facets": facets,
+        }
+    return render(request, "knowledge/search.html", context, status=200 if form.is_valid() else 400)
 
 
 @login_required

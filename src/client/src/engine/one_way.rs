@@ -1,9 +1,10 @@
 //! Messages that a session sends to the engine without waiting for an answer. They have their own connection: if the engine
-//! stops reading from it because its agent log is full, the session's other requests are not affected.
+//! stops reading from it because its agent log is full, the session's other requests are not affected. A question that is sent
+//! over it is answered after the messages before it were read.
 
 use crate::engine::client::connect_before;
 use crate::engine::connection::{Connection, ConnectionError};
-use ragstone_core::protocol::Request;
+use ragstone_core::protocol::{Request, Response};
 use ragstone_pg::error::{Error, Result};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -13,6 +14,9 @@ const MAX_START_TIME: Duration = Duration::from_secs(5);
 
 /// Maximum time to wait until the engine reads a message.
 const MAX_FLUSH_TIME: Duration = Duration::from_secs(2);
+
+/// Maximum time to wait for the answer to a question behind the messages.
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// After a failure, every message fails at once for this time, so that many messages do not each wait for the timeout.
 const FAILURE_COOLDOWN: Duration = Duration::from_secs(5);
@@ -63,6 +67,21 @@ fn send(request: &Request) -> Result<()> {
             Err(ConnectionError::Closed) => return Err(Error::engine_unreachable("the engine ended")),
         }
     }
+}
+
+/// Asks the engine something over the connection of the messages, so that its answer takes into account all messages of this
+/// session. Returns `None` if the session has sent none to the running engine, or if the engine has not read them after a
+/// second.
+pub fn ask(request: &Request) -> Option<Response> {
+    // Taken out while it is in use, as in `send`.
+    let mut connection = CONNECTION.take()?;
+    let id = connection.send(request).ok()?;
+    let answer = connection.receive(id, Instant::now() + MAX_ANSWER_TIME).ok()?;
+    if answer.is_none() {
+        connection.cancel(id);
+    }
+    CONNECTION.set(Some(connection));
+    answer
 }
 
 fn connect() -> Result<Box<Connection>> {
