@@ -1,11 +1,12 @@
 //! Work that must not be repeated each time that a process checks something.
 
 use crate::log_durability::{AUTONOMOUS, begun, log, steps};
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::preload;
 use ragstone_tests::server::{Options, Server};
+use ragstone_tests::wait;
 use std::fs;
 use std::time::Instant;
 
@@ -57,8 +58,13 @@ async fn a_coordinator_that_writes_looks_for_jobs_at_intervals() -> Result<()> {
         session.batch_execute(&log(run, &name)).await?;
         names.push(name);
         // The coordinator's loop makes at least one pass for each step.
-        let written = steps(&session).await?;
-        ensure!(written == names.join(" "), "{written} instead of {}", names.join(" "));
+        let (wanted, mut found) = (names.join(" "), String::new());
+        wait::until("the step is written", async || {
+            found = steps(&session).await?;
+            Ok((found == wanted).then_some(()))
+        })
+        .await
+        .with_context(|| format!("{found} instead of {wanted}"))?;
         let looks: i64 = session.value(LOOKS).await?;
         let most = 2 + start.elapsed().as_secs() as i64;
         ensure!(looks <= most, "{looks} looks in {:?}", start.elapsed());
